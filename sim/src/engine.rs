@@ -1,0 +1,223 @@
+//! The engines that can stand behind the facade, and what each of them cannot do.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// What runs the code under the facade. A primitive keeps the engine that was current on its thread when it was created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Engine {
+    /// Production: parking_lot locks, std threads, the machine's clock.
+    Real,
+    /// Exhaustive with weak memory, for kernels of two to four threads.
+    Loom,
+    /// Whole-stack runs: sampled schedules with virtual time.
+    Shuttle,
+    /// No concurrency: [`crate::choose`] enumerates inputs.
+    Cases,
+}
+
+impl Engine {
+    /// Every engine, in the order of the support matrix.
+    pub const ALL: [Engine; 4] = [Engine::Real, Engine::Loom, Engine::Shuttle, Engine::Cases];
+
+    /// The name that tokens, tables and the command line use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Engine::Real => "real",
+            Engine::Loom => "loom",
+            Engine::Shuttle => "shuttle",
+            Engine::Cases => "cases",
+        }
+    }
+
+    /// Whether this build of the crate contains the engine (the features `loom` and `shuttle`).
+    pub const fn is_built_in(self) -> bool {
+        match self {
+            Engine::Real => true,
+            Engine::Loom => cfg!(feature = "loom"),
+            Engine::Shuttle => cfg!(feature = "shuttle"),
+            Engine::Cases => cfg!(feature = "model"),
+        }
+    }
+
+    /// Whether `primitive` works on this engine, or why not.
+    ///
+    /// # Errors
+    /// [`Unsupported`] names the primitive, the engine and the reason.
+    pub fn supports(self, primitive: Primitive) -> Result<(), Unsupported> {
+        match primitive.limit_on(self) {
+            None => Ok(()),
+            Some(reason) => Err(Unsupported { primitive, engine: self, reason }),
+        }
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Engine {
+    type Err = UnknownEngine;
+
+    fn from_str(name: &str) -> Result<Self, UnknownEngine> {
+        Engine::ALL.into_iter().find(|engine| engine.name() == name).ok_or_else(|| UnknownEngine { got: name.to_owned() })
+    }
+}
+
+/// A name that is no engine's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected an engine (real, loom, shuttle or cases), got `{got}`")]
+#[non_exhaustive]
+pub struct UnknownEngine {
+    /// The name that was given.
+    pub got: String,
+}
+
+/// A primitive of the facade that some engine cannot run.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{engine} cannot run {primitive}: {reason}")]
+#[non_exhaustive]
+pub struct Unsupported {
+    /// The primitive that was asked for.
+    pub primitive: Primitive,
+    /// The engine that was current.
+    pub engine: Engine,
+    /// Why the engine cannot run it.
+    pub reason: &'static str,
+}
+
+macro_rules! primitives {
+    ($($variant:ident $name:literal : real $real:tt, loom $loom:tt, shuttle $shuttle:tt, cases $cases:tt;)*) => {
+        /// The facade's primitives, as the support matrix lists them.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Primitive {
+            $(#[doc = $name] $variant,)*
+        }
+
+        impl Primitive {
+            /// Every primitive, in the order of the support matrix.
+            pub const ALL: &'static [Primitive] = &[$(Primitive::$variant,)*];
+
+            /// The name that messages use.
+            pub const fn name(self) -> &'static str {
+                match self { $(Primitive::$variant => $name,)* }
+            }
+
+            fn limit_on(self, engine: Engine) -> Option<&'static str> {
+                match (self, engine) {
+                    $(
+                        (Primitive::$variant, Engine::Real) => primitives!(@ $real),
+                        (Primitive::$variant, Engine::Loom) => primitives!(@ $loom),
+                        (Primitive::$variant, Engine::Shuttle) => primitives!(@ $shuttle),
+                        (Primitive::$variant, Engine::Cases) => primitives!(@ $cases),
+                    )*
+                }
+            }
+        }
+    };
+    (@ yes) => { None };
+    (@ $reason:literal) => { Some($reason) };
+}
+
+primitives! {
+    Mutex "sync::Mutex": real yes, loom yes, shuttle yes, cases yes;
+    MutexTryLockFor "sync::Mutex::try_lock_for": real yes, loom yes, shuttle yes, cases yes;
+    ReentrantMutex "sync::ReentrantMutex": real yes, loom yes, shuttle yes, cases yes;
+    RwLock "sync::RwLock": real yes, loom yes, shuttle yes, cases yes;
+    Condvar "sync::Condvar": real yes, loom yes, shuttle yes, cases yes;
+    CondvarWaitFor "sync::Condvar::wait_for": real yes, loom yes, shuttle yes, cases yes;
+    Once "sync::Once and OnceLock": real yes, loom yes, shuttle yes, cases yes;
+    Atomic "sync::atomic": real yes, loom yes, shuttle yes, cases yes;
+    RelaxedMemory "weak memory orderings": real yes, loom yes,
+        shuttle "every atomic access is sequentially consistent there; use loom",
+        cases "there is one thread";
+    CheckedCell "cell::CheckedCell": real yes, loom yes, shuttle yes, cases yes;
+    Channel "sync::channel": real yes, loom yes, shuttle yes, cases yes;
+    Spawn "thread::spawn": real yes, loom yes, shuttle yes, cases "there is one thread; use shuttle";
+    Park "thread::park": real yes, loom yes, shuttle yes, cases "there is one thread; use shuttle";
+    ThreadLocal "thread_local!": real yes, loom yes, shuttle yes, cases yes;
+    Sleep "time::sleep": real yes, loom yes, shuttle yes, cases yes;
+    TimeOrder "time that orders threads": real yes,
+        loom "a timed wait may end at any moment there, and `now` follows causality only; use shuttle",
+        shuttle yes, cases yes;
+    Random "rand, explored": real yes,
+        loom "loom has no choice of data: a fixed sequence is given; use shuttle or cases",
+        shuttle yes, cases yes;
+    Deadline "operation deadlines (the `hang` detector)": real "deadlines are not watched in production",
+        loom "time does not pass by itself there; use shuttle",
+        shuttle yes, cases yes;
+}
+
+impl fmt::Display for Primitive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(feature = "model")]
+mod current {
+    use super::Engine;
+    use std::cell::Cell;
+
+    std::thread_local! {
+        static CURRENT: Cell<Engine> = const { Cell::new(Engine::Real) };
+    }
+
+    /// Makes `engine` current on this OS thread until it ends. Engine threads belong to one run each, so nothing restores it.
+    pub(crate) fn enter(engine: Engine) {
+        CURRENT.set(engine);
+    }
+
+    /// The engine that is current on this OS thread.
+    #[inline]
+    pub fn current() -> Engine {
+        CURRENT.get()
+    }
+}
+
+#[cfg(not(feature = "model"))]
+mod current {
+    use super::Engine;
+
+    /// The engine that is current on this OS thread: always [`Engine::Real`] in a build without engines.
+    #[inline]
+    pub const fn current() -> Engine {
+        Engine::Real
+    }
+}
+
+pub use current::current;
+#[cfg(feature = "model")]
+pub(crate) use current::enter;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_names_primitive_and_engine() {
+        let mut limits = 0;
+        for engine in Engine::ALL {
+            for &primitive in Primitive::ALL {
+                if let Err(unsupported) = engine.supports(primitive) {
+                    limits += 1;
+                    let message = unsupported.to_string();
+                    assert!(message.contains(engine.name()) && message.contains(primitive.name()), "{message}");
+                }
+            }
+        }
+        assert!(limits > 0, "an empty matrix shows nothing");
+    }
+
+    #[test]
+    fn names_parse_back() {
+        for engine in Engine::ALL {
+            assert_eq!(engine.name().parse(), Ok(engine));
+        }
+        assert!("loon".parse::<Engine>().is_err());
+    }
+}

@@ -1,0 +1,526 @@
+//! Exploring: runs a body under an engine until something is found or the budget ends, and replays what was found.
+
+mod carrier;
+#[cfg(feature = "loom")]
+pub(crate) mod loom;
+mod shrink;
+mod watchdog;
+
+pub(crate) use carrier::{Native, carry, start};
+
+use crate::choice::{Choice, preemptions, shape};
+use crate::coverage::Coverage;
+use crate::engine::Engine;
+use crate::run::{Detectors, Done, Found, Message, Progress};
+use crate::strategy::{Bounds, Strategy, StrategyName};
+use crate::token::{RunId, Token};
+use crate::trace::Trace;
+use crate::verdict::{Detector, Finding, Verdict};
+use carrier::{Body, Plan};
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// What to check, how, and for how long.
+#[derive(Clone, Debug)]
+pub struct Check {
+    exhibit: String,
+    subject: String,
+    engine: Engine,
+    strategy: StrategyName,
+    seed: u64,
+    bounds: Bounds,
+    schedules: Option<u64>,
+    budget: Option<Duration>,
+    detectors: Detectors,
+    stack_size_bytes: usize,
+    shrink: bool,
+}
+
+/// The engine that a build without shuttle falls back on.
+const DEFAULT_ENGINE: Engine = if cfg!(feature = "shuttle") { Engine::Shuttle } else { Engine::Loom };
+
+impl Check {
+    /// A check of `subject` of `exhibit` (the names stand in its token) on `engine`: random schedules, 1,000 of them, seed 0, every
+    /// detector, on loom without end within the default bounds.
+    pub fn new(exhibit: impl Into<String>, subject: impl Into<String>, engine: Engine) -> Self {
+        Check {
+            exhibit: exhibit.into(),
+            subject: subject.into(),
+            engine,
+            strategy: if engine == Engine::Cases { StrategyName::Dfs } else { StrategyName::Random },
+            seed: 0,
+            bounds: Bounds::default(),
+            schedules: matches!(engine, Engine::Shuttle | Engine::Real).then_some(1_000),
+            budget: None,
+            detectors: Detectors::ON,
+            stack_size_bytes: 256 * 1024,
+            shrink: true,
+        }
+    }
+
+    /// How schedules are picked (shuttle and cases).
+    pub fn strategy(mut self, strategy: StrategyName) -> Self {
+        self.strategy = strategy;
+        if strategy == StrategyName::Dfs {
+            self.schedules = None;
+        }
+        self
+    }
+
+    /// Where the strategy's randomness begins.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The bounds of loom and dfs.
+    pub fn bounds(mut self, bounds: Bounds) -> Self {
+        self.bounds = bounds;
+        self
+    }
+
+    /// How many schedules to run at most. `None`: until the time is up or none is left.
+    pub fn schedules(mut self, schedules: impl Into<Option<u64>>) -> Self {
+        self.schedules = schedules.into();
+        self
+    }
+
+    /// How long to explore at most, in real time.
+    pub fn budget(mut self, budget: impl Into<Option<Duration>>) -> Self {
+        self.budget = budget.into();
+        self
+    }
+
+    /// Which detectors look on.
+    pub fn detectors(mut self, detectors: Detectors) -> Self {
+        self.detectors = detectors;
+        self
+    }
+
+    /// The stack of each thread of the body, in bytes (256 KiB unless said).
+    pub fn stack_size(mut self, bytes: usize) -> Self {
+        self.stack_size_bytes = bytes;
+        self
+    }
+
+    /// Whether what is found is shortened before it is reported.
+    pub fn shrink(mut self, shrink: bool) -> Self {
+        self.shrink = shrink;
+        self
+    }
+
+    /// Explores `body`.
+    ///
+    /// The body runs once a schedule, on an OS thread of its own; what it shares between its threads it makes itself. A failed
+    /// run is left where it stands (its stacks are not unwound), so what the body holds then is never dropped.
+    pub fn run(&self, body: impl Fn() + Send + Sync + 'static) -> Report {
+        self.run_body(Arc::new(body))
+    }
+
+    fn run_body(&self, body: Body) -> Report {
+        let began = Instant::now();
+        if self.engine == Engine::Real {
+            return self.stress(&body, began);
+        }
+        if !self.engine.is_built_in() {
+            let why = format!("this build does not contain the engine {}: enable the feature of that name", self.engine);
+            return self.report(Verdict::Inconclusive(why), 0, began);
+        }
+        let progress = Arc::new(Progress::default());
+        let plan = Plan::Explore { schedules: self.schedules, until: self.budget.map(|budget| began + budget) };
+        let strategy = Strategy::new(self.strategy, self.seed, self.bounds);
+        match self.launch(plan, strategy, Arc::clone(&body), &progress) {
+            Ended::Found(found) => self.explain(body, *found, progress.schedules(), began),
+            Ended::Done(done) => self.conclude(body, *done, began),
+            Ended::Crashed(why) => self.report(Verdict::Crashed(why), progress.schedules(), began),
+        }
+    }
+
+    /// Runs the plan on an OS thread of its own and waits for its end.
+    fn launch(&self, plan: Plan, strategy: Strategy, body: Body, progress: &Arc<Progress>) -> Ended {
+        let (outbox, inbox) = mpsc::channel();
+        let watched = match carrier::launch(self.settings(), plan.clone(), strategy, Arc::clone(&body), outbox, progress, None) {
+            Ok(watched) => watched,
+            Err(error) => return Ended::Crashed(format!("a thread for the run could not be made: {error}")),
+        };
+        match watchdog::wait(&inbox, progress, &watched) {
+            watchdog::Heard::Message(Message::Found(found)) => Ended::Found(found),
+            watchdog::Heard::Message(Message::Done(done)) => Ended::Done(done),
+            watchdog::Heard::Gone => Ended::Crashed("the run's thread ended without a word".to_owned()),
+            watchdog::Heard::Spinning(why) => Ended::Crashed(why),
+            watchdog::Heard::Sleeping(why) => {
+                let finding = Finding::new(Detector::ForeignLock, "something outside the facade blocked the run").with(why);
+                Ended::Found(Box::new(self.blocked_run(finding, plan, body)))
+            }
+        }
+    }
+
+    /// A run that is blocked outside the facade cannot say its choices, so it is run again with a copy that we can read.
+    fn blocked_run(&self, finding: Finding, plan: Plan, body: Body) -> Found {
+        let mirror = Arc::new(parking_lot::Mutex::new(Vec::new()));
+        let progress = Arc::new(Progress::default());
+        let (outbox, inbox) = mpsc::channel();
+        let strategy = match &plan {
+            Plan::Replay { deviations, .. } => Strategy::Replay(crate::strategy::Replay::new(deviations.clone())),
+            _ => Strategy::new(self.strategy, self.seed, self.bounds),
+        };
+        let launched = carrier::launch(self.settings(), plan, strategy, body, outbox, &progress, Some(Arc::clone(&mirror)));
+        if let Ok(watched) = launched {
+            watchdog::wait(&inbox, &progress, &watched);
+        }
+        let choices: Vec<Choice> = mirror.lock().clone();
+        Found {
+            finding,
+            hash: choices.iter().fold(0, |hash, choice| crate::choice::mix(hash, choice.value)),
+            choices,
+            trace: None,
+            index: progress.schedules().saturating_sub(1),
+            coverage: Coverage::default(),
+            inconclusive: false,
+            misfit: None,
+        }
+    }
+
+    fn settings(&self) -> carrier::Settings {
+        carrier::Settings {
+            engine: self.engine,
+            bounds: self.bounds,
+            detectors: self.detectors,
+            stack_size_bytes: self.stack_size_bytes,
+        }
+    }
+
+    fn explain(&self, body: Body, mut found: Found, schedules: u64, began: Instant) -> Report {
+        if found.inconclusive {
+            let mut report = self.report(Verdict::Inconclusive(found.finding.reason), schedules, began);
+            report.coverage = found.coverage;
+            return report;
+        }
+        let coverage = std::mem::take(&mut found.coverage);
+        if self.shrink && self.engine != Engine::Loom && found.finding.detector != Detector::Nondeterminism {
+            found = shrink::shrink(self, &body, found);
+        }
+        let mut report = self.report(Verdict::Caught(found.finding.clone()), schedules, began);
+        report.token = Some(self.token(&found));
+        report.trace_hash = Some(found.hash);
+        report.preemptions = (self.engine != Engine::Loom).then(|| preemptions(&found.choices));
+        report.deviations = deviations(&found.choices);
+        report.coverage = coverage;
+        report
+    }
+
+    fn conclude(&self, body: Body, done: Done, began: Instant) -> Report {
+        if let Some(potential) = done.potential {
+            // What a mutex orders is learnt as runs go on; a cycle found before that is looked at again with what is known now.
+            if self.engine == Engine::Loom {
+                return self.explain(body, *potential, done.schedules, began);
+            }
+            let again = self.replay_choices(&body, deviations(&potential.choices), false, done.condition_sites.clone());
+            if again.as_ref().is_ok_and(|found| found.finding.detector == Detector::PotentialDeadlock) {
+                return self.explain(body, *potential, done.schedules, began);
+            }
+        }
+        let verdict = match (self.engine, done.exhausted) {
+            (Engine::Loom | Engine::Cases, false) => {
+                Verdict::Inconclusive("the budget ended before every run within the bounds was had".to_owned())
+            }
+            (_, false) if self.strategy == StrategyName::Dfs => {
+                Verdict::Inconclusive("the budget ended before every run within the bounds was had".to_owned())
+            }
+            (_, false) if self.schedules.is_some_and(|wanted| done.schedules < wanted) => Verdict::Inconclusive(format!(
+                "the time ended after {} of {} schedules",
+                done.schedules,
+                self.schedules.unwrap_or(0)
+            )),
+            _ => Verdict::Clean,
+        };
+        let mut report = self.report(verdict, done.schedules, began);
+        report.exhaustive = done.exhausted;
+        report.coverage = done.coverage;
+        report
+    }
+
+    fn report(&self, verdict: Verdict, schedules: u64, began: Instant) -> Report {
+        let bounded = self.engine == Engine::Loom || self.strategy == StrategyName::Dfs;
+        Report {
+            verdict,
+            schedules,
+            exhaustive: false,
+            bounds: bounded.then_some(self.bounds),
+            strategy: (self.engine != Engine::Loom && self.engine != Engine::Real).then_some(self.strategy),
+            token: None,
+            trace_hash: None,
+            preemptions: None,
+            deviations: Vec::new(),
+            coverage: Coverage::default(),
+            wall: began.elapsed(),
+        }
+    }
+
+    fn token(&self, found: &Found) -> Token {
+        let token = |run| Token { exhibit: self.exhibit.clone(), subject: self.subject.clone(), engine: self.engine, run };
+        if self.engine == Engine::Loom {
+            let shape = fold(found.hash);
+            return token(RunId::Iteration { shape, bounds: self.bounds, iteration: found.index + 1 });
+        }
+        token(RunId::Choices { shape: shape(&found.choices), deviations: deviations(&found.choices) })
+    }
+
+    /// Runs exactly the run of `token` and says what it was. `record`: with every step, for the timeline.
+    ///
+    /// # Errors
+    /// [`ReplayError`] if the body no longer makes the run that the token was taken from.
+    pub fn replay(&self, token: &Token, record: bool, body: impl Fn() + Send + Sync + 'static) -> Result<Replay, ReplayError> {
+        let body: Body = Arc::new(body);
+        let (found, wanted) = match &token.run {
+            RunId::Choices { shape: wanted, deviations } => {
+                let found = self.replay_choices(&body, deviations.clone(), record, Vec::new())?;
+                if let Some(misfit) = &found.misfit {
+                    return Err(ReplayError::Changed { why: misfit.clone() });
+                }
+                let got = shape(&found.choices);
+                (found, (*wanted, got))
+            }
+            RunId::Iteration { shape: wanted, bounds, iteration } => {
+                let check = Check { bounds: *bounds, ..self.clone() };
+                let progress = Arc::new(Progress::default());
+                let plan = Plan::Iteration { iteration: *iteration, record };
+                let strategy = Strategy::Replay(crate::strategy::Replay::new(Vec::new()));
+                let found = match check.launch(plan, strategy, body, &progress) {
+                    Ended::Found(found) => *found,
+                    Ended::Done(done) => match done.last {
+                        Some(last) => *last,
+                        None => {
+                            let why = format!("loom had {} iterations, the token wants number {iteration}", done.schedules);
+                            return Err(ReplayError::Changed { why });
+                        }
+                    },
+                    Ended::Crashed(why) => return Err(ReplayError::Crashed { why }),
+                };
+                if found.index + 1 != *iteration {
+                    let why = format!("iteration {} failed, the token wants number {iteration}", found.index + 1);
+                    return Err(ReplayError::Changed { why });
+                }
+                let got = fold(found.hash);
+                (found, (*wanted, got))
+            }
+            RunId::Digest(digest) => return Err(ReplayError::NeedsFile { digest: *digest }),
+        };
+        if wanted.0 != wanted.1 {
+            let why = format!("expected a run of shape {:08x}, got {:08x}", wanted.0, wanted.1);
+            return Err(ReplayError::Changed { why });
+        }
+        let caught = !found.finding.reason.is_empty();
+        Ok(Replay {
+            verdict: if caught { Verdict::Caught(found.finding) } else { Verdict::Clean },
+            trace_hash: found.hash,
+            choices: found.choices,
+            schedules: match token.run {
+                RunId::Iteration { iteration, .. } => iteration,
+                _ => 1,
+            },
+            trace: found.trace,
+        })
+    }
+
+    /// Runs the run whose choices are these, whatever comes of it, and returns it: for tests of determinism.
+    ///
+    /// # Errors
+    /// [`ReplayError::Crashed`] if it did not end.
+    pub fn replay_deviations(
+        &self,
+        deviations: &[(u64, u64)],
+        body: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Replay, ReplayError> {
+        let body: Body = Arc::new(body);
+        let found = self.replay_choices(&body, deviations.to_vec(), false, Vec::new())?;
+        let caught = !found.finding.reason.is_empty();
+        Ok(Replay {
+            verdict: if caught { Verdict::Caught(found.finding) } else { Verdict::Clean },
+            trace_hash: found.hash,
+            choices: found.choices,
+            schedules: 1,
+            trace: None,
+        })
+    }
+
+    fn replay_choices(
+        &self,
+        body: &Body,
+        deviations: Vec<(u64, u64)>,
+        record: bool,
+        condition_sites: Vec<crate::run::Site>,
+    ) -> Result<Found, ReplayError> {
+        let progress = Arc::new(Progress::default());
+        let strategy = Strategy::Replay(crate::strategy::Replay::new(deviations.clone()));
+        let plan = Plan::Replay { deviations, record, condition_sites };
+        match self.launch(plan, strategy, Arc::clone(body), &progress) {
+            Ended::Found(found) => Ok(*found),
+            Ended::Done(done) => match (done.potential, done.last) {
+                (Some(potential), _) => Ok(*potential),
+                (None, Some(last)) => Ok(*last),
+                (None, None) => Err(ReplayError::Crashed { why: "the run did not happen".to_owned() }),
+            },
+            Ended::Crashed(why) => Err(ReplayError::Crashed { why }),
+        }
+    }
+
+    /// The stress run: no engine, real threads, again and again. Only panics are seen.
+    fn stress(&self, body: &Body, began: Instant) -> Report {
+        let mut schedules = 0;
+        let wanted = self.schedules.unwrap_or(u64::MAX);
+        while schedules < wanted && self.budget.is_none_or(|budget| began.elapsed() < budget) {
+            schedules += 1;
+            if let Err(payload) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| body())) {
+                let message = payload.downcast_ref::<String>().map(String::as_str).or(payload.downcast_ref::<&str>().copied());
+                let finding = Finding::new(Detector::Panic, message.unwrap_or("a panic without a message"));
+                return self.report(Verdict::Caught(finding), schedules, began);
+            }
+        }
+        self.report(Verdict::Clean, schedules, began)
+    }
+}
+
+enum Ended {
+    Found(Box<Found>),
+    Done(Box<Done>),
+    Crashed(String),
+}
+
+fn fold(hash: u64) -> u32 {
+    (hash ^ (hash >> 32)) as u32
+}
+
+fn deviations(choices: &[Choice]) -> Vec<(u64, u64)> {
+    choices
+        .iter()
+        .enumerate()
+        .filter(|(_, choice)| choice.value != 0)
+        .map(|(place, choice)| (place as u64, choice.value))
+        .collect()
+}
+
+/// What a check came to.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Report {
+    /// The outcome.
+    pub verdict: Verdict,
+    /// How many schedules ran.
+    pub schedules: u64,
+    /// Whether every run within the bounds was had.
+    pub exhaustive: bool,
+    /// The bounds, where the engine has them.
+    pub bounds: Option<Bounds>,
+    /// The strategy, where the engine has one.
+    pub strategy: Option<StrategyName>,
+    /// What replays the failure.
+    pub token: Option<Token>,
+    /// The hash of every step of the failing run.
+    pub trace_hash: Option<u64>,
+    /// How often the failing run took the processor from a thread that could go on.
+    pub preemptions: Option<u32>,
+    /// The failing run's choices that are not 0.
+    pub deviations: Vec<(u64, u64)>,
+    /// What all the runs together saw.
+    pub coverage: Coverage,
+    /// How long it took.
+    pub wall: Duration,
+}
+
+/// What a replayed run came to.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Replay {
+    /// The outcome.
+    pub verdict: Verdict,
+    /// The hash of every step.
+    pub trace_hash: u64,
+    /// Every choice of the run. Empty on loom.
+    pub choices: Vec<Choice>,
+    /// How many schedules ran to get there: 1, or on loom the iteration that it counted up to.
+    pub schedules: u64,
+    /// The steps, if they were recorded.
+    pub trace: Option<Trace>,
+}
+
+/// A token that does not replay.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplayError {
+    /// The code makes other choices than when the token was printed.
+    #[error("the code has changed since the token was printed: {why}")]
+    Changed {
+        /// What differs.
+        why: String,
+    },
+    /// The token names a file of choices.
+    #[error("the token names a file of choices, {digest:016x}.choices, which was not found")]
+    NeedsFile {
+        /// The digest that names the file.
+        digest: u64,
+    },
+    /// The run did not end.
+    #[error("the run did not end: {why}")]
+    Crashed {
+        /// How far it came.
+        why: String,
+    },
+}
+
+/// Checks `body` on `engine` without a name, for tests of one function.
+pub fn check(engine: Engine, body: impl Fn() + Send + Sync + 'static) -> Report {
+    Check::new("check", "body", engine).run(body)
+}
+
+/// Explores `body` and panics with a token if something is found: the one line for a test.
+///
+/// With `GLARE_REPLAY=<token>` in the environment, a test of that name replays that run only. `GLARE_SCHEDULES=N` and
+/// `GLARE_SEED=N` override the budget (1,000 schedules) and the seed (0).
+///
+/// # Panics
+/// If something is found, with the finding, the timeline and the token; or if the token does not fit.
+#[track_caller]
+pub fn model(body: impl Fn() + Send + Sync + 'static) {
+    let name = std::thread::current().name().unwrap_or("model").to_owned();
+    let body: Body = Arc::new(body);
+    let again = Arc::clone(&body);
+    let mut check = Check::new(name.clone(), "model", DEFAULT_ENGINE);
+    if let Ok(text) = std::env::var("GLARE_REPLAY") {
+        let token: Token = text.parse().unwrap_or_else(|error| panic!("GLARE_REPLAY: {error}"));
+        if token.exhibit == name {
+            check.engine = token.engine;
+            let replay = check.replay(&token, true, move || body()).unwrap_or_else(|error| panic!("GLARE_REPLAY: {error}"));
+            let timeline = replay.trace.map(|trace| trace.timeline(TIMELINE_LINES)).unwrap_or_default();
+            match replay.verdict {
+                Verdict::Clean => return,
+                verdict => panic!("{timeline}\n{verdict}\nreplayed {text}"),
+            }
+        }
+    }
+    let number = |name: &str| {
+        std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap_or_else(|error| panic!("{name}: {error}, got `{text}`")))
+    };
+    check = check.seed(number("GLARE_SEED").unwrap_or(0));
+    if check.engine == Engine::Shuttle {
+        check = check.schedules(number("GLARE_SCHEDULES").unwrap_or(1_000));
+    }
+    let report = check.run(move || body());
+    match (&report.verdict, &report.token) {
+        (Verdict::Clean, _) => {}
+        (verdict, Some(token)) => {
+            let replay = check.replay(token, true, move || again());
+            let timeline =
+                replay.ok().and_then(|replay| replay.trace).map(|trace| trace.timeline(TIMELINE_LINES)).unwrap_or_default();
+            panic!(
+                "{timeline}\n{verdict}\nafter {} schedules; replay it with\nGLARE_REPLAY='{token}' cargo test {name}",
+                report.schedules
+            );
+        }
+        (verdict, None) => panic!("{verdict} (after {} schedules)", report.schedules),
+    }
+}
+
+/// How many lines of a timeline are shown.
+pub const TIMELINE_LINES: usize = 55;

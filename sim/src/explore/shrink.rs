@@ -1,0 +1,97 @@
+//! Shrinking: turns choices to 0 while the same detector fires for the same reason.
+
+use super::carrier::Body;
+use super::{Check, deviations};
+use crate::run::Found;
+use std::time::{Duration, Instant};
+
+/// Each try leaves an OS thread behind if it fails as wanted, so they are counted.
+const TRIES_MAX: u32 = 400;
+const TIME_MAX: Duration = Duration::from_secs(8);
+
+pub(super) fn shrink(check: &Check, body: &Body, found: Found) -> Found {
+    let mut shrinker = Shrinker { check, body, best: found, tries: 0, until: Instant::now() + TIME_MAX };
+    shrinker.remove_chunks();
+    shrinker.lower_answers();
+    shrinker.best
+}
+
+struct Shrinker<'a> {
+    check: &'a Check,
+    body: &'a Body,
+    best: Found,
+    tries: u32,
+    until: Instant,
+}
+
+impl Shrinker<'_> {
+    /// Runs with these choices; keeps the run if it fails in the same way with fewer choices that are not 0.
+    fn attempt(&mut self, candidate: Vec<(u64, u64)>) -> bool {
+        if self.tries >= TRIES_MAX || Instant::now() >= self.until {
+            return false;
+        }
+        self.tries += 1;
+        let Ok(found) = self.check.replay_choices(self.body, candidate, false, Vec::new()) else { return false };
+        let same = found.finding.detector == self.best.finding.detector && found.finding.reason == self.best.finding.reason;
+        let (before, after) = (deviations(&self.best.choices), deviations(&found.choices));
+        let better = (after.len(), sum(&after), found.choices.len()) < (before.len(), sum(&before), self.best.choices.len());
+        if same && better && !found.inconclusive {
+            self.best = found;
+            return true;
+        }
+        false
+    }
+
+    /// Delta debugging: leaves out ever smaller chunks until none can go.
+    fn remove_chunks(&mut self) {
+        let mut chunk = deviations(&self.best.choices).len();
+        while chunk > 0 {
+            let mut from = 0;
+            loop {
+                let current = deviations(&self.best.choices);
+                if from >= current.len() {
+                    break;
+                }
+                let mut candidate = current.clone();
+                candidate.drain(from..(from + chunk).min(current.len()));
+                if !self.attempt(candidate) {
+                    from += chunk;
+                }
+            }
+            chunk = match chunk {
+                1 => 0,
+                _ => chunk.div_ceil(2),
+            };
+        }
+        // A choice left out can make another needless.
+        if self.tries < TRIES_MAX {
+            let mut index = 0;
+            while index < deviations(&self.best.choices).len() {
+                let mut candidate = deviations(&self.best.choices);
+                candidate.remove(index);
+                index = if self.attempt(candidate) { 0 } else { index + 1 };
+            }
+        }
+    }
+
+    fn lower_answers(&mut self) {
+        let mut index = 0;
+        while let Some(&(_, answer)) = deviations(&self.best.choices).get(index) {
+            let lowered = [1, answer / 2, answer.saturating_sub(1)].into_iter().filter(|lower| *lower > 0 && *lower < answer);
+            let mut done = true;
+            for lower in lowered {
+                let mut candidate = deviations(&self.best.choices);
+                candidate[index].1 = lower;
+                if self.attempt(candidate) {
+                    done = false;
+                    break;
+                }
+            }
+            index += usize::from(done);
+        }
+    }
+}
+
+fn sum(deviations: &[(u64, u64)]) -> u64 {
+    deviations.iter().fold(0, |sum, (_, answer)| sum.saturating_add(*answer))
+}

@@ -1,0 +1,81 @@
+//! The panic hook under an engine: keeps the message, and stops a run in which loom itself gave up.
+
+use crate::engine::{Engine, current};
+use crate::run;
+use crate::trace::place;
+use crate::verdict::{Detector, Finding};
+use std::cell::RefCell;
+use std::panic::PanicHookInfo;
+use std::sync::Once;
+
+thread_local! {
+    static LAST: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// The message and place of the last panic on this OS thread.
+pub(crate) fn last_panic() -> String {
+    LAST.with_borrow(Clone::clone)
+}
+
+/// Puts the hook in place, once for the process. A run that fails inside loom stays inside the hook, so nothing may want to
+/// replace the hook later: shuttle, which does so before its first run, is given one here.
+pub(crate) fn install() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        let before = std::panic::take_hook();
+        #[cfg(feature = "shuttle")]
+        {
+            std::panic::set_hook(Box::new(|_| {}));
+            let scheduler = shuttle::scheduler::RoundRobinScheduler::new(1);
+            shuttle::Runner::new(scheduler, Default::default()).run(|| {});
+            drop(std::panic::take_hook());
+        }
+        std::panic::set_hook(Box::new(move |info| {
+            if current() == Engine::Real {
+                before(info);
+            } else {
+                on_panic(info);
+            }
+        }));
+    });
+}
+
+fn on_panic(info: &PanicHookInfo<'_>) {
+    let message = match (info.payload().downcast_ref::<&str>(), info.payload().downcast_ref::<String>()) {
+        (Some(text), _) => (*text).to_owned(),
+        (_, Some(text)) => text.clone(),
+        _ => "a panic without a message".to_owned(),
+    };
+    let at = info.location().map(place).unwrap_or_default();
+    if current() == Engine::Loom {
+        stop_if_loom_gave_up(&message);
+    }
+    LAST.set(format!("{message} (at {at})"));
+}
+
+/// Loom says what it finds by panicking in the middle of its own state, from where unwinding would panic again and abort. So the
+/// run ends here: the finding is sent, and this OS thread goes no further.
+fn stop_if_loom_gave_up(message: &str) {
+    if message.starts_with("deadlock; threads") {
+        let (bounded, finding) = run::with(|run| (run.is_bound_by_firings(), run.stuck()));
+        if bounded {
+            run::give_up(format!(
+                "a timed wait had fired as often as the bounds let it, and nothing else could run: {}",
+                finding.reason
+            ));
+        }
+        run::fail(finding);
+    }
+    if message.starts_with("Causality violation") || message.contains("Concurrent ") && message.contains("access") {
+        run::fail(run::with(|run| run.loom_race()));
+    }
+    if message.starts_with("Reached unexpected exploration state") {
+        run::fail(Finding::new(Detector::Nondeterminism, "the same choices led loom to another state"));
+    }
+    if message.starts_with("Model exceeded maximum number of branches") {
+        run::give_up("a run had more branches than loom keeps: a loop without a bound, or a body too large for loom".to_owned());
+    }
+    if message.contains("threads.len() < self.max_threads") || message.contains("[loom internal bug]") {
+        run::give_up(format!("loom could not go on: {message}"));
+    }
+}

@@ -1,0 +1,160 @@
+//! Where the facade meets the engine that runs now: points at which others may run, blocking, waking.
+
+use crate::engine::Engine;
+use crate::run::{self, Obj, Site, WaitFor, Wake, me, with};
+use crate::trace::Op;
+use crate::verdict::{Detector, Finding};
+use std::thread::panicking;
+
+/// A step of the current thread, before which others may run. On loom the engine's own operation, which follows, is the point.
+#[inline]
+pub(crate) fn point(op: Op, obj: Option<Obj>, site: Site) {
+    let me = me();
+    with(|run| run.record(me, op, obj, site));
+    recorded_point(me);
+}
+
+/// A step of the current thread that concerns another.
+pub(crate) fn thread_point(op: Op, thread: u32, site: Site) {
+    let me = me();
+    with(|run| {
+        run.record(me, op, None, site);
+        let name = run.thread_name(thread);
+        run.name_last_event(&name);
+    });
+    recorded_point(me);
+}
+
+#[inline]
+fn recorded_point(me: u32) {
+    let switch = with(|run| {
+        match run.engine {
+            Engine::Loom => Ok(false),
+            // While a panic unwinds nothing else runs: the flag that says so belongs to the OS thread that all share.
+            _ if panicking() => Ok(false),
+            _ => run.point(me),
+        }
+    });
+    match switch {
+        Ok(false) => {}
+        Ok(true) => switch_from(me),
+        Err(finding) => run::fail(finding),
+    }
+}
+
+/// Lets every other thread run before the current one does again.
+pub(crate) fn yield_now(site: Site) {
+    let me = me();
+    let switch = with(|run| {
+        run.record(me, Op::Yield, None, site);
+        match run.engine {
+            Engine::Loom => Ok(false),
+            _ if panicking() => Ok(false),
+            _ => run.yield_point(me),
+        }
+    });
+    match switch {
+        Ok(true) => switch_from(me),
+        Ok(false) => {}
+        Err(finding) => run::fail(finding),
+    }
+    #[cfg(feature = "loom")]
+    if crate::engine::current() == Engine::Loom {
+        loom::thread::yield_now();
+        run::set_me(me);
+    }
+}
+
+/// Marks the current thread as blocked. [`park`] then waits; between the two a lock may be given back.
+pub(crate) fn block(wait: WaitFor, deadline_ns: Option<u64>, site: Site) {
+    let me = me();
+    if panicking() {
+        run::fail(Finding::new(Detector::Panic, "a destructor blocked while a panic unwound").with(crate::hook::last_panic()));
+    }
+    if let Err(finding) = with(|run| run.block(me, wait, deadline_ns, site)) {
+        run::fail(finding);
+    }
+}
+
+/// Waits until somebody woke the current thread, or its time came.
+pub(crate) fn park() -> Wake {
+    let me = me();
+    #[cfg(feature = "loom")]
+    if crate::engine::current() == Engine::Loom {
+        while with(|run| run.threads[me as usize].state == run::State::Blocked) {
+            loom::thread::park();
+            run::set_me(me);
+        }
+        return with(|run| run.unblocked(me));
+    }
+    match with(|run| run.pick_ready(me)) {
+        Ok(picked) if picked == me => {}
+        Ok(_) => switch_from(me),
+        Err(finding) => run::fail(finding),
+    }
+    with(|run| run.unblocked(me))
+}
+
+/// After threads were woken in the state: has the engine wake them too.
+#[inline]
+pub(crate) fn deliver_wakes() {
+    #[cfg(feature = "loom")]
+    if crate::engine::current() == Engine::Loom {
+        for thread in with(|run| std::mem::take(&mut run.to_unpark)) {
+            thread.unpark();
+        }
+    }
+}
+
+/// Has the engine run the thread that was picked.
+#[inline]
+fn switch_from(me: u32) {
+    #[cfg(feature = "shuttle")]
+    {
+        shuttle_engine::runtime::thread::switch();
+        run::set_me(me);
+    }
+    #[cfg(not(feature = "shuttle"))]
+    {
+        let _ = me;
+        unreachable!("only shuttle has more than one thread to pick from");
+    }
+}
+
+/// A gate that makes a primitive's own critical section visible to loom. The other engines need none: they switch at points only.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gate {
+    #[cfg(feature = "loom")]
+    loom: Option<std::sync::Arc<loom::sync::Mutex<()>>>,
+}
+
+#[cfg(feature = "loom")]
+pub(crate) type GateGuard<'a> = Option<loom::sync::MutexGuard<'a, ()>>;
+#[cfg(not(feature = "loom"))]
+pub(crate) struct GateGuard<'a>(std::marker::PhantomData<&'a ()>);
+#[cfg(not(feature = "loom"))]
+pub(crate) const NO_GATE: GateGuard<'static> = GateGuard(std::marker::PhantomData);
+
+impl Gate {
+    pub(crate) fn new() -> Gate {
+        Gate {
+            #[cfg(feature = "loom")]
+            loom: (crate::engine::current() == Engine::Loom).then(|| std::sync::Arc::new(loom::sync::Mutex::new(()))),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn enter(&self) -> GateGuard<'_> {
+        #[cfg(feature = "loom")]
+        {
+            let me = me();
+            self.loom.as_ref().map(|gate| {
+                let guard = gate.lock().expect("loom's locks are not poisoned: a panic ends the run");
+                run::set_me(me);
+                guard
+            })
+        }
+        #[cfg(not(feature = "loom"))]
+        GateGuard(std::marker::PhantomData)
+    }
+}

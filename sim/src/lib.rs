@@ -1,0 +1,106 @@
+//! One facade over several engines, chosen at run time: the same code runs in production, is exhausted by loom and is sampled by
+//! shuttle with virtual time, and whatever is found comes as one short token that replays anywhere.
+//!
+//! Write against [`sync`], [`thread`], [`time`], [`rand`] and [`collections`] as against std, and check it in a test:
+//!
+//! ```
+//! # #[cfg(feature = "shuttle")]
+//! sim::model(|| {
+//!     let count = std::sync::Arc::new(sim::sync::Mutex::new(0));
+//!     let other = {
+//!         let count = std::sync::Arc::clone(&count);
+//!         sim::thread::spawn(move || *count.lock() += 1)
+//!     };
+//!     *count.lock() += 1;
+//!     other.join().unwrap();
+//!     sim::invariant!(*count.lock() == 2, "both were counted");
+//! });
+//! ```
+//!
+//! Without the features `loom` and `shuttle` every primitive has one variant and compiles to the real one. With them it belongs to
+//! the engine that is current on its thread when it is made, which outside a check is still [`Engine::Real`].
+//!
+//! Every nondeterministic decision of a run is a choice of a number below another, where 0 is the dull answer. A run is its
+//! sequence of choices; a [`token::Token`] is the short list of those that are not 0.
+
+pub mod cell;
+#[cfg(feature = "model")]
+pub mod choice;
+pub mod collections;
+#[cfg(feature = "model")]
+pub mod coverage;
+mod engine;
+#[cfg(feature = "model")]
+pub mod explore;
+#[cfg(feature = "model")]
+mod happens;
+#[cfg(feature = "model")]
+mod hook;
+#[cfg(feature = "model")]
+mod kernel;
+pub mod ledger;
+mod operation;
+#[cfg(feature = "model")]
+mod order;
+pub mod rand;
+#[cfg(feature = "model")]
+mod run;
+#[cfg(feature = "model")]
+mod strategy;
+pub mod sync;
+pub mod thread;
+pub mod time;
+#[cfg(feature = "model")]
+pub mod token;
+#[cfg(feature = "model")]
+pub mod trace;
+#[cfg(feature = "model")]
+pub mod verdict;
+
+pub use engine::{Engine, Primitive, UnknownEngine, Unsupported, current as current_engine};
+#[cfg(feature = "model")]
+pub use explore::model;
+pub use operation::{Operation, operation};
+#[cfg(feature = "model")]
+pub use run::Detectors;
+#[cfg(feature = "model")]
+pub use strategy::{Bounds, StrategyName};
+
+/// A choice of the body's own: a number below `n`. The engine `cases` has every answer, shuttle draws one, loom and production
+/// give 0.
+#[track_caller]
+pub fn choose(n: u64) -> u64 {
+    #[cfg(feature = "model")]
+    if !matches!(engine::current(), Engine::Real | Engine::Loom) {
+        let site = std::panic::Location::caller();
+        return run::with(|run| {
+            run.record(run::me(), trace::Op::Choose, None, site);
+            run.choose(choice::Kind::Input, n)
+        });
+    }
+    let _ = n;
+    0
+}
+
+/// Says that a property of the program does not hold. Under an engine this ends the run as an `invariant`; use [`invariant!`].
+///
+/// # Panics
+/// In production.
+#[track_caller]
+pub fn violated(what: String) -> ! {
+    #[cfg(feature = "model")]
+    if engine::current() != Engine::Real {
+        run::fail(verdict::Finding::new(verdict::Detector::Invariant, what));
+    }
+    panic!("{what}");
+}
+
+/// Checks a property of the program: `invariant!(condition, "what holds, {formatted}")`.
+#[macro_export]
+macro_rules! invariant {
+    ($condition:expr, $($what:tt)+) => {
+        if !$condition {
+            $crate::violated(::std::format!($($what)+));
+        }
+    };
+}

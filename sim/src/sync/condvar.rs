@@ -1,0 +1,166 @@
+use super::MutexGuard;
+#[cfg(feature = "model")]
+use crate::choice::Kind;
+#[cfg(feature = "model")]
+use crate::kernel::{self, Gate};
+#[cfg(feature = "model")]
+use crate::run::{Nature, Obj, Site, WaitFor, Wake, me, nanos, with};
+#[cfg(feature = "model")]
+use crate::trace::Op;
+#[cfg(feature = "model")]
+use std::panic::Location;
+use std::time::Duration;
+
+/// Waits until another thread says that a condition may have changed. Always wait in a loop that looks at the condition.
+#[derive(Debug)]
+pub struct Condvar {
+    raw: RawCondvar,
+}
+
+#[derive(Debug)]
+enum RawCondvar {
+    Real(parking_lot::Condvar),
+    #[cfg(feature = "model")]
+    Modelled(Obj, Gate),
+}
+
+/// How a timed wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WaitTimeoutResult(bool);
+
+impl WaitTimeoutResult {
+    /// Whether the time ended the wait, and not a notification.
+    pub fn timed_out(&self) -> bool {
+        self.0
+    }
+}
+
+impl Condvar {
+    /// A condition that nobody waits for.
+    #[track_caller]
+    pub fn new() -> Self {
+        #[cfg(feature = "model")]
+        if crate::engine::current() != crate::engine::Engine::Real {
+            let site = Location::caller();
+            let obj = with(|run| run.create("Condvar", Nature::Primitive, site));
+            return Condvar { raw: RawCondvar::Modelled(obj, Gate::new()) };
+        }
+        Condvar { raw: RawCondvar::Real(parking_lot::Condvar::new()) }
+    }
+
+    /// Gives the lock back, waits for a notification, and takes the lock again.
+    #[track_caller]
+    pub fn wait<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T>) {
+        match &self.raw {
+            RawCondvar::Real(condvar) => condvar.wait(&mut guard.data),
+            #[cfg(feature = "model")]
+            RawCondvar::Modelled(obj, gate) => {
+                wait_modelled(*obj, gate, guard, None, Location::caller());
+            }
+        }
+    }
+
+    /// Like [`Condvar::wait`], for `timeout` at most.
+    #[track_caller]
+    pub fn wait_for<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T>, timeout: Duration) -> WaitTimeoutResult {
+        match &self.raw {
+            RawCondvar::Real(condvar) => WaitTimeoutResult(condvar.wait_for(&mut guard.data, timeout).timed_out()),
+            #[cfg(feature = "model")]
+            RawCondvar::Modelled(obj, gate) => {
+                let deadline_ns = with(|run| run.now(me())).saturating_add(nanos(timeout));
+                let wake = wait_modelled(*obj, gate, guard, Some(deadline_ns), Location::caller());
+                WaitTimeoutResult(wake == Wake::TimedOut)
+            }
+        }
+    }
+
+    /// Waits until `condition` is false.
+    #[track_caller]
+    pub fn wait_while<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T>, mut condition: impl FnMut(&mut T) -> bool) {
+        while condition(&mut **guard) {
+            self.wait(guard);
+        }
+    }
+
+    /// Wakes one waiter. A notification that nobody waits for is lost.
+    #[track_caller]
+    pub fn notify_one(&self) {
+        match &self.raw {
+            RawCondvar::Real(condvar) => {
+                condvar.notify_one();
+            }
+            #[cfg(feature = "model")]
+            RawCondvar::Modelled(obj, gate) => notify_modelled(*obj, gate, false, Location::caller()),
+        }
+    }
+
+    /// Wakes every waiter.
+    #[track_caller]
+    pub fn notify_all(&self) {
+        match &self.raw {
+            RawCondvar::Real(condvar) => {
+                condvar.notify_all();
+            }
+            #[cfg(feature = "model")]
+            RawCondvar::Modelled(obj, gate) => notify_modelled(*obj, gate, true, Location::caller()),
+        }
+    }
+}
+
+impl Default for Condvar {
+    #[track_caller]
+    fn default() -> Self {
+        Condvar::new()
+    }
+}
+
+#[cfg(feature = "model")]
+fn wait_modelled<T: ?Sized>(obj: Obj, gate: &Gate, guard: &mut MutexGuard<'_, T>, deadline_ns: Option<u64>, site: Site) -> Wake {
+    let me = me();
+    kernel::point(Op::Wait, Some(obj), site);
+    {
+        let _gate = gate.enter();
+        with(|run| {
+            run.queue_for(obj, me);
+            if let Some(mutex) = guard.raw.obj() {
+                run.guards_condition(mutex);
+            }
+        });
+        #[cfg(feature = "loom")]
+        if let Some(deadline_ns) = deadline_ns {
+            crate::explore::loom::arm_timer(gate, me, deadline_ns, site);
+        }
+        kernel::block(WaitFor::Wakeup(obj), deadline_ns, site);
+    }
+    let raw = &mut guard.raw;
+    let wake = parking_lot::MutexGuard::unlocked(&mut guard.data, || {
+        raw.suspend();
+        let wake = kernel::park();
+        if wake == Wake::TimedOut {
+            let _gate = gate.enter();
+            with(|run| run.leave_queue(obj, me));
+        }
+        raw.resume();
+        wake
+    });
+    wake
+}
+
+#[cfg(feature = "model")]
+fn notify_modelled(obj: Obj, gate: &Gate, all: bool, site: Site) {
+    kernel::point(Op::Notify, Some(obj), site);
+    let _gate = gate.enter();
+    with(|run| {
+        while run.queue_len(obj) > 0 {
+            let waiters = run.queue_len(obj);
+            let position = if all || run.engine == crate::engine::Engine::Loom { 0 } else { run.choose(Kind::Notify, waiters) };
+            let waiter = run.leave_queue_at(obj, position);
+            run.inform(waiter);
+            run.wake(waiter, Wake::Notified);
+            if !all {
+                break;
+            }
+        }
+    });
+    kernel::deliver_wakes();
+}

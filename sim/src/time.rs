@@ -1,0 +1,137 @@
+//! Monotonic time, and a wall clock that can step.
+//!
+//! On shuttle time is virtual and passes when nothing else can run, apart from a small chance at each scheduling point (a slow
+//! processor). On loom it follows causality: a thread knows the times that it waited for, and those of whom it heard from.
+
+#[cfg(feature = "model")]
+use crate::engine::{Engine, current};
+#[cfg(feature = "model")]
+use crate::kernel;
+#[cfg(feature = "model")]
+use crate::run::{WaitFor, me, nanos, with};
+#[cfg(feature = "model")]
+use crate::trace::Op;
+use std::ops::{Add, AddAssign, Sub};
+#[cfg(feature = "model")]
+use std::panic::Location;
+use std::sync::LazyLock;
+pub use std::time::Duration;
+
+/// A moment on the monotonic clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant {
+    since_origin: Duration,
+}
+
+static ORIGIN: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
+
+impl Instant {
+    /// Now.
+    #[inline]
+    pub fn now() -> Instant {
+        #[cfg(feature = "model")]
+        if current() != Engine::Real {
+            return Instant { since_origin: Duration::from_nanos(with(|run| run.now(me()))) };
+        }
+        Instant { since_origin: ORIGIN.elapsed() }
+    }
+
+    /// A moment so long after the clock's origin: for code that is given its time.
+    pub const fn from_origin(since_origin: Duration) -> Instant {
+        Instant { since_origin }
+    }
+
+    /// How long after the clock's origin this is. The origin is the run's beginning, or the process's first look at the clock.
+    pub const fn since_origin(self) -> Duration {
+        self.since_origin
+    }
+
+    /// How long ago this was; zero if it is still to come.
+    pub fn elapsed(self) -> Duration {
+        Instant::now().saturating_duration_since(self)
+    }
+
+    /// How long after `earlier` this is; zero if it is before.
+    pub fn saturating_duration_since(self, earlier: Instant) -> Duration {
+        self.since_origin.saturating_sub(earlier.since_origin)
+    }
+
+    /// This moment and `duration` more, if the clock goes so far.
+    pub fn checked_add(self, duration: Duration) -> Option<Instant> {
+        self.since_origin.checked_add(duration).map(Instant::from_origin)
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Instant;
+
+    /// Ends at the end of the clock, 584 billion years from its origin.
+    fn add(self, duration: Duration) -> Instant {
+        Instant { since_origin: self.since_origin.saturating_add(duration) }
+    }
+}
+
+impl AddAssign<Duration> for Instant {
+    fn add_assign(&mut self, duration: Duration) {
+        *self = *self + duration;
+    }
+}
+
+impl Sub<Instant> for Instant {
+    type Output = Duration;
+
+    fn sub(self, earlier: Instant) -> Duration {
+        self.saturating_duration_since(earlier)
+    }
+}
+
+/// Waits. Under an engine a sleep of nothing is a yield.
+#[track_caller]
+pub fn sleep(duration: Duration) {
+    #[cfg(feature = "model")]
+    if current() != Engine::Real {
+        return sleep_modelled(duration, Location::caller());
+    }
+    std::thread::sleep(duration);
+}
+
+#[cfg(feature = "model")]
+fn sleep_modelled(duration: Duration, site: &'static Location<'static>) {
+    if current() == Engine::Loom || duration.is_zero() {
+        // On loom a sleep may take any time beside the others' steps, and the thread knows afterwards that it passed.
+        with(|run| {
+            let thread = &mut run.threads[me() as usize];
+            thread.now_ns = thread.now_ns.saturating_add(nanos(duration));
+        });
+        return kernel::yield_now(site);
+    }
+    kernel::point(Op::Sleep, None, site);
+    let deadline_ns = with(|run| run.now_ns).saturating_add(nanos(duration));
+    kernel::block(WaitFor::Sleep, Some(deadline_ns), site);
+    kernel::park();
+}
+
+/// The wall clock: time since the Unix epoch. It can jump either way; never measure with it.
+pub fn wall_clock() -> Duration {
+    #[cfg(feature = "model")]
+    if current() != Engine::Real {
+        return with(|run| {
+            let now_ns = i128::from(WALL_ORIGIN_NS) + i128::from(run.now(me())) + i128::from(run.wall_offset_ns);
+            Duration::from_nanos(u64::try_from(now_ns.max(0)).unwrap_or(u64::MAX))
+        });
+    }
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
+}
+
+/// Where the wall clock of every run begins: 2020-01-01, so that a token's run does not depend on the day.
+#[cfg(feature = "model")]
+const WALL_ORIGIN_NS: u64 = 1_577_836_800_000_000_000;
+
+/// Steps the wall clock of this run by `by_ns` nanoseconds, as NTP or an operator does. Nothing happens in production.
+pub fn step_wall_clock(by_ns: i64) {
+    #[cfg(feature = "model")]
+    if current() != Engine::Real {
+        with(|run| run.wall_offset_ns = run.wall_offset_ns.saturating_add(by_ns));
+    }
+    let _ = by_ns;
+}

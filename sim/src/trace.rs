@@ -1,0 +1,190 @@
+//! What happened in a run: its steps, recorded while replaying, and the timeline that shows them.
+
+use std::fmt::Write as _;
+use std::panic::Location;
+
+/// One step of one thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum Op {
+    /// A thread began.
+    Begin = 1,
+    /// A thread ended.
+    End,
+    /// A thread was spawned.
+    Spawn,
+    /// A thread waits for another's end.
+    Join,
+    /// A lock is asked for.
+    Lock,
+    /// A lock was had.
+    Locked,
+    /// A lock was given back.
+    Unlock,
+    /// A lock was tried for.
+    TryLock,
+    /// A wait on a condition, a channel or a park.
+    Wait,
+    /// A wait ended because somebody woke it.
+    Woken,
+    /// A wait ended by its time.
+    TimedOut,
+    /// A notification.
+    Notify,
+    /// A message went into a channel.
+    Send,
+    /// A message was asked of a channel.
+    Recv,
+    /// An atomic was read.
+    Load,
+    /// An atomic was written.
+    Store,
+    /// An atomic was read and written at once.
+    ReadModifyWrite,
+    /// A checked cell was read.
+    CellRead,
+    /// A checked cell was written.
+    CellWrite,
+    /// A sleep.
+    Sleep,
+    /// A yield, or a sleep of nothing.
+    Yield,
+    /// A resource was registered.
+    Register,
+    /// A resource was used.
+    Use,
+    /// A resource was released.
+    Release,
+    /// An operation began.
+    OperationBegin,
+    /// An operation ended.
+    OperationEnd,
+    /// A `Once` was entered.
+    Once,
+    /// A choice of the program's own.
+    Choose,
+}
+
+impl Op {
+    const fn verb(self) -> &'static str {
+        match self {
+            Op::Begin => "begins",
+            Op::End => "ends",
+            Op::Spawn => "spawns",
+            Op::Join => "joins",
+            Op::Lock => "asks for",
+            Op::Locked => "has",
+            Op::Unlock => "gives back",
+            Op::TryLock => "tries",
+            Op::Wait => "waits on",
+            Op::Woken => "is woken from",
+            Op::TimedOut => "times out on",
+            Op::Notify => "notifies",
+            Op::Send => "sends to",
+            Op::Recv => "asks",
+            Op::Load => "reads",
+            Op::Store => "writes",
+            Op::ReadModifyWrite => "updates",
+            Op::CellRead => "reads",
+            Op::CellWrite => "writes",
+            Op::Sleep => "sleeps",
+            Op::Yield => "yields",
+            Op::Register => "registers",
+            Op::Use => "uses",
+            Op::Release => "releases",
+            Op::OperationBegin => "enters",
+            Op::OperationEnd => "leaves",
+            Op::Once => "initialises",
+            Op::Choose => "chooses",
+        }
+    }
+}
+
+/// A recorded step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The thread, by number of spawning; 0 is the body.
+    pub thread: u32,
+    /// Virtual time since the run began, in nanoseconds.
+    pub now_ns: u64,
+    /// What it did.
+    pub op: Op,
+    /// To what: a lock's, thread's or operation's name.
+    pub object: String,
+    /// Where, as `file:line`.
+    pub site: String,
+    /// How many choices had been made before.
+    pub choices: u64,
+}
+
+/// The steps of one run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// The threads' names.
+    pub threads: Vec<String>,
+    /// The steps, in order.
+    pub events: Vec<Event>,
+}
+
+pub(crate) fn place(site: &Location<'_>) -> String {
+    // Only the last folders: a path of the machine that built it says nothing to the reader.
+    let file = site.file();
+    let mut parts: Vec<&str> = file.rsplit(['/', '\\']).take(3).collect();
+    parts.reverse();
+    format!("{}:{}", parts.join("/"), site.line())
+}
+
+impl Trace {
+    /// The timeline as text: a lane per thread, a line per step, at most `lines_max` of them (the middle is left out).
+    pub fn timeline(&self, lines_max: usize) -> String {
+        let width = self.threads.iter().map(|name| name.chars().count()).max().unwrap_or(4).clamp(4, 18);
+        let mut out = String::new();
+        let _ = write!(out, "{:>12}  ", "time");
+        for name in &self.threads {
+            let _ = write!(out, "{:<width$} ", name.chars().take(width).collect::<String>());
+        }
+        out.push('\n');
+        let (head, tail) =
+            if self.events.len() <= lines_max { (self.events.len(), 0) } else { (lines_max / 3, lines_max - lines_max / 3 - 1) };
+        for (index, event) in self.events.iter().enumerate() {
+            if index >= head && index + tail < self.events.len() {
+                if index == head {
+                    let _ = writeln!(out, "{:>12}  ... {} steps ...", "", self.events.len() - head - tail);
+                }
+                continue;
+            }
+            let _ = write!(out, "{:>9}.{:02} ", event.now_ns / 1_000_000, event.now_ns / 10_000 % 100);
+            out.push(' ');
+            for lane in 0..self.threads.len() as u32 {
+                let mark = if lane == event.thread { "*" } else { "|" };
+                let _ = write!(out, "{mark:<width$} ");
+            }
+            let name = self.threads.get(event.thread as usize).map_or("?", String::as_str);
+            let _ = writeln!(out, "{name} {} {}  ({})", event.op.verb(), event.object, event.site);
+        }
+        out
+    }
+
+    /// The first step at which two runs differ, as a sentence.
+    pub fn first_difference(&self, other: &Trace) -> Option<String> {
+        let longest = self.events.len().max(other.events.len());
+        (0..longest).find_map(|index| {
+            let (mine, theirs) = (self.events.get(index), other.events.get(index));
+            if mine == theirs {
+                return None;
+            }
+            let tell = |trace: &Trace, event: Option<&Event>| match event {
+                None => "nothing more".to_owned(),
+                Some(event) => format!(
+                    "{} {} {} at {}",
+                    trace.threads.get(event.thread as usize).map_or("?", String::as_str),
+                    event.op.verb(),
+                    event.object,
+                    event.site
+                ),
+            };
+            Some(format!("step {index}: first {}, then {}", tell(self, mine), tell(other, theirs)))
+        })
+    }
+}
