@@ -9,6 +9,7 @@ use crate::kernel;
 use crate::run::{Nature, Obj, me, with};
 #[cfg(feature = "model")]
 use crate::trace::Op;
+#[cfg(feature = "model")]
 use std::panic::Location;
 use std::sync::atomic as std_atomic;
 pub use std::sync::atomic::Ordering;

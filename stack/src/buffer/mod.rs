@@ -1,0 +1,3 @@
+//! Memory that media runs in.
+
+pub mod pool;

@@ -1,0 +1,3 @@
+//! Media: what happens at its own pace.
+
+pub mod clock;
