@@ -22,8 +22,9 @@ enum RawCell {
     Real,
     #[cfg(feature = "model")]
     Simulated(Obj),
+    /// Loom's cell has no data: it only sees the accesses. The lock makes it shareable, and is never held across a switch.
     #[cfg(feature = "loom")]
-    Loom(Obj, loom::cell::UnsafeCell<()>),
+    Loom(Obj, parking_lot::Mutex<loom::cell::UnsafeCell<()>>),
 }
 
 impl<T> CheckedCell<T> {
@@ -39,7 +40,7 @@ impl<T> CheckedCell<T> {
                 #[cfg(feature = "loom")]
                 Engine::Loom => {
                     let obj = with(|run| run.create("CheckedCell", Nature::Primitive, site));
-                    return CheckedCell { raw: RawCell::Loom(obj, loom::cell::UnsafeCell::new(())), data };
+                    return CheckedCell { raw: RawCell::Loom(obj, parking_lot::Mutex::new(loom::cell::UnsafeCell::new(()))), data };
                 }
                 _ => {
                     let obj = with(|run| run.create("CheckedCell", Nature::Primitive, site));
@@ -96,6 +97,7 @@ impl<T> CheckedCell<T> {
                 kernel::point(op, Some(*obj), site);
                 // Loom panics on a race; what the run knows of the cell becomes the finding.
                 with(|run| run.note_access(me(), *obj, writes, site));
+                let cell = cell.lock();
                 if writes {
                     cell.with_mut(|_| ());
                 } else {

@@ -57,14 +57,7 @@ fn on_panic(info: &PanicHookInfo<'_>) {
 /// run ends here: the finding is sent, and this OS thread goes no further.
 fn stop_if_loom_gave_up(message: &str) {
     if message.starts_with("deadlock; threads") {
-        let (bounded, finding) = run::with(|run| (run.is_bound_by_firings(), run.stuck()));
-        if bounded {
-            run::give_up(format!(
-                "a timed wait had fired as often as the bounds let it, and nothing else could run: {}",
-                finding.reason
-            ));
-        }
-        run::fail(finding);
+        run::fail(run::with(|run| run.stuck()));
     }
     if message.starts_with("Causality violation") || message.contains("Concurrent ") && message.contains("access") {
         run::fail(run::with(|run| run.loom_race()));

@@ -81,6 +81,7 @@ pub(crate) fn park() -> Wake {
     let me = me();
     #[cfg(feature = "loom")]
     if crate::engine::current() == Engine::Loom {
+        fire_if_quiet();
         while with(|run| run.threads[me as usize].state == run::State::Blocked) {
             loom::thread::park();
             run::set_me(me);
@@ -103,6 +104,17 @@ pub(crate) fn deliver_wakes() {
         for thread in with(|run| std::mem::take(&mut run.to_unpark)) {
             thread.unpark();
         }
+    }
+}
+
+/// On loom: a timed wait that has ended by its time as often as the bounds let it still ends where otherwise nothing could ever
+/// run again. The thread that is about to block or has ended looks for that.
+#[inline]
+pub(crate) fn fire_if_quiet() {
+    #[cfg(feature = "loom")]
+    if crate::engine::current() == Engine::Loom && crate::explore::loom::timers_are_idle() {
+        with(run::Run::fire_if_quiet);
+        deliver_wakes();
     }
 }
 

@@ -86,7 +86,6 @@ pub(crate) struct Thread {
     pub(crate) now_ns: u64,
     /// On loom: how often a timed wait ended by its time, by place.
     firings: Vec<(Site, u32)>,
-    pub(crate) timer_exhausted: bool,
     pub(crate) locals: Vec<(usize, std::rc::Rc<dyn std::any::Any>)>,
     #[cfg(feature = "loom")]
     pub(crate) loom: Option<loom::thread::Thread>,
@@ -428,7 +427,6 @@ impl Run {
             order_clock,
             now_ns,
             firings: Vec::new(),
-            timer_exhausted: false,
             locals: Vec::new(),
             #[cfg(feature = "loom")]
             loom: None,
@@ -804,7 +802,6 @@ impl Run {
         let wake = thread.wake.take().unwrap_or(Wake::Notified);
         let waited = thread.waiting.take();
         let timed = thread.deadline_ns.take();
-        thread.timer_exhausted = false;
         if let Some((wait, site)) = waited {
             if let Some(deadline) = timed {
                 let fired = wake == Wake::TimedOut;
@@ -835,7 +832,6 @@ impl Run {
         };
         let may = *count < bound;
         *count += 1;
-        thread.timer_exhausted = !may;
         may
     }
 
@@ -1228,9 +1224,29 @@ impl Run {
         finding
     }
 
-    /// Whether a blocked thread would be woken by a timer that the bounds keep from firing.
-    pub(crate) fn is_bound_by_firings(&self) -> bool {
-        self.threads.iter().any(|thread| thread.state == State::Blocked && thread.timer_exhausted)
+    /// On loom: ends the earliest timed wait if no thread can run.
+    #[cfg(feature = "loom")]
+    pub(crate) fn fire_if_quiet(&mut self) {
+        let can_run = |thread: &Thread| match thread.state {
+            State::Finished => false,
+            State::Ready => true,
+            // Noted as blocked before it asks loom for the lock: free, it will have it.
+            State::Blocked => match thread.waiting {
+                Some((WaitFor::Lock(obj), _)) => {
+                    let object = &self.objects[obj.id as usize];
+                    object.owner.is_none() && object.shared.is_empty()
+                }
+                _ => false,
+            },
+        };
+        if self.threads.iter().any(can_run) {
+            return;
+        }
+        let timed = (0..self.threads.len()).filter(|&id| self.threads[id].state == State::Blocked);
+        let earliest = timed.filter_map(|id| self.threads[id].deadline_ns.map(|deadline| (deadline, id))).min();
+        if let Some((_, id)) = earliest {
+            self.wake(id as u32, Wake::TimedOut);
+        }
     }
 
     fn livelock(&self) -> Finding {

@@ -97,16 +97,15 @@ pub fn sleep(duration: Duration) {
 
 #[cfg(feature = "model")]
 fn sleep_modelled(duration: Duration, site: &'static Location<'static>) {
-    if current() == Engine::Loom || duration.is_zero() {
-        // On loom a sleep may take any time beside the others' steps, and the thread knows afterwards that it passed.
-        with(|run| {
-            let thread = &mut run.threads[me() as usize];
-            thread.now_ns = thread.now_ns.saturating_add(nanos(duration));
-        });
+    if duration.is_zero() {
         return kernel::yield_now(site);
     }
     kernel::point(Op::Sleep, None, site);
-    let deadline_ns = with(|run| run.now_ns).saturating_add(nanos(duration));
+    let deadline_ns = with(|run| run.now(me())).saturating_add(nanos(duration));
+    if current() == Engine::Loom && with(|run| run.may_fire(me(), site)) {
+        // A sleep may take any time beside the others' steps, which is what loom explores; the thread knows that it passed.
+        return with(|run| run.threads[me() as usize].now_ns = deadline_ns);
+    }
     kernel::block(WaitFor::Sleep, Some(deadline_ns), site);
     kernel::park();
 }

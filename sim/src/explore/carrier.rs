@@ -282,6 +282,7 @@ pub(crate) fn carry(thread: u32, f: impl FnOnce()) {
         run.finish(thread)
     });
     kernel::deliver_wakes();
+    kernel::fire_if_quiet();
     if last {
         if let Some(leak) = with(|run| run.leftovers()) {
             run::fail(leak);
@@ -345,6 +346,7 @@ impl Native {
             #[cfg(feature = "loom")]
             Native::Loom(handle) => {
                 let me = run::me();
+                kernel::fire_if_quiet();
                 let _ = handle.join();
                 set_me(me);
                 with(|run| run.had_lock(me));

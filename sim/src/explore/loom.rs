@@ -2,7 +2,8 @@
 //!
 //! Loom has no time. A thread of ours, made when a run first waits with a time, ends such waits: whenever loom lets it run, the wait
 //! with the earliest time. It can come at any moment, so every order of time and notification is explored; it ends each thread's
-//! wait at each place only so often as the bounds say, as a periodic timer would never end.
+//! wait at each place only so often as the bounds say, as a periodic timer would never end. After that a timed wait ends by its
+//! time only where nothing else can run.
 
 use super::carrier::{Body, Driver, Native, Settings, carry};
 use crate::engine::Engine;
@@ -114,6 +115,11 @@ pub(super) fn end_timers() {
     }
 }
 
+/// Whether the timer thread has nothing to fire.
+pub(crate) fn timers_are_idle() -> bool {
+    TIMERS.with_borrow(|timers| timers.as_ref().is_none_or(|timers| timers.parked))
+}
+
 impl Timers {
     /// The timer thread, if it is parked. It must not be unparked while loom has it blocked elsewhere: it would go on from there.
     fn take_parked(&mut self) -> Option<loom::thread::Thread> {
@@ -148,6 +154,7 @@ fn fire_timers() {
             }
             None => {
                 with_timers(|timers| timers.parked = true);
+                kernel::fire_if_quiet();
                 while with_timers(|timers| timers.parked) {
                     loom::thread::park();
                 }

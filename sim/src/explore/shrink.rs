@@ -1,17 +1,24 @@
 //! Shrinking: turns choices to 0 while the same detector fires for the same reason.
 
-use super::carrier::Body;
-use super::{Check, deviations};
-use crate::run::Found;
+use super::carrier::{Body, Plan};
+use super::{Check, Ended, deviations};
+use crate::choice::preemptions;
+use crate::run::{Detectors, Found, Progress};
+use crate::strategy::{Bounds, Strategy, StrategyName};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Each try leaves an OS thread behind if it fails as wanted, so they are counted.
 const TRIES_MAX: u32 = 400;
+/// How many preemptions a short failure is looked for with, and in how many schedules.
+const SEARCH_PREEMPTIONS_MAX: u32 = 2;
+const SEARCH_SCHEDULES_MAX: u64 = 20_000;
 const TIME_MAX: Duration = Duration::from_secs(8);
 
 pub(super) fn shrink(check: &Check, body: &Body, found: Found) -> Found {
     let mut shrinker = Shrinker { check, body, best: found, tries: 0, until: Instant::now() + TIME_MAX };
     shrinker.remove_chunks();
+    shrinker.search_below();
     shrinker.lower_answers();
     shrinker.best
 }
@@ -32,10 +39,10 @@ impl Shrinker<'_> {
         }
         self.tries += 1;
         let Ok(found) = self.check.replay_choices(self.body, candidate, false, Vec::new()) else { return false };
-        let same = found.finding.detector == self.best.finding.detector && found.finding.reason == self.best.finding.reason;
+        let same = self.is_the_same(&found);
         let (before, after) = (deviations(&self.best.choices), deviations(&found.choices));
         let better = (after.len(), sum(&after), found.choices.len()) < (before.len(), sum(&before), self.best.choices.len());
-        if same && better && !found.inconclusive {
+        if same && better {
             self.best = found;
             return true;
         }
@@ -72,6 +79,28 @@ impl Shrinker<'_> {
                 index = if self.attempt(candidate) { 0 } else { index + 1 };
             }
         }
+    }
+
+    /// Leaving out choices moves the later ones to other places, so a short failure can hide beside a longer one. With few
+    /// preemptions it can be looked for outright.
+    fn search_below(&mut self) {
+        for bound in 0..preemptions(&self.best.choices).min(SEARCH_PREEMPTIONS_MAX + 1) {
+            let bounds = Bounds { preemptions: Some(bound), firings: 1 };
+            let plan = Plan::Explore { schedules: Some(SEARCH_SCHEDULES_MAX), until: Some(self.until) };
+            let strategy = Strategy::new(StrategyName::Dfs, 0, bounds);
+            let check = Check { detectors: Detectors { determinism: false, ..self.check.detectors }, ..self.check.clone() };
+            if let Ended::Found(found) = check.launch(plan, strategy, Arc::clone(self.body), &Arc::new(Progress::default()))
+                && self.is_the_same(&found)
+            {
+                self.best = *found;
+                return self.remove_chunks();
+            }
+        }
+    }
+
+    fn is_the_same(&self, found: &Found) -> bool {
+        let (got, wanted) = (&found.finding, &self.best.finding);
+        got.detector == wanted.detector && got.reason == wanted.reason && !found.inconclusive
     }
 
     fn lower_answers(&mut self) {

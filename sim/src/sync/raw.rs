@@ -162,6 +162,7 @@ impl RawLock {
         if let RawLock::Loom(_, native) = self {
             // Loom blocks inside its lock, so the wait is noted first: the state of a deadlock is read from the notes.
             kernel::block(WaitFor::Lock(obj), None, site);
+            kernel::fire_if_quiet();
             let native = native.lock().expect("loom's locks are not poisoned: a panic ends the run");
             crate::run::set_me(me);
             with(|run| {

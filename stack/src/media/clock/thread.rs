@@ -168,8 +168,9 @@ impl ThreadClock {
         state.run += 1;
         state.running = true;
         if state.thread != ThreadState::None {
-            // It has not seen its end yet, and will not: it goes on with the new run.
+            // It has not seen its end yet, and will not: it goes on with the new run. Who waits for the old one need not.
             shared.due.notify_one();
+            shared.quiet.notify_all();
             return Ok(());
         }
         let worker = Arc::clone(shared);
@@ -187,8 +188,9 @@ impl ThreadClock {
         }
     }
 
-    /// Stops the clock. When it returns, no callback of the run that it stopped goes on, unless it is called from that callback,
-    /// and the run's memory is back in the pool. It waits for a callback that goes on, up to [`ClockConfig::stop_deadline`].
+    /// Stops the clock. When it returns, no callback of the run that it stopped goes on, unless it is called from that callback. It
+    /// waits, up to [`ClockConfig::stop_deadline`], for a callback to return and for the thread to end and give the run's memory
+    /// back; a thread that gets no processor for so long gives it back later.
     ///
     /// # Errors
     /// [`ClockError::CallbackGoesOn`]: the clock has stopped all the same. [`ClockError::CallbackPanicked`].
@@ -227,18 +229,22 @@ impl ThreadClock {
 
     fn end_run(&self, destroys: bool) -> Result<Stopped, ClockError> {
         let shared = &self.handle.shared;
+        let deadline = Instant::now() + shared.config.stop_deadline;
         let mut state = shared.state.lock();
         let was_running = shared.end(&mut state, destroys);
         if state.calling.is_some() && state.thread == ThreadState::Alive(thread::id()) {
             return Ok(Stopped::FromCallback);
         }
         let mine = state.run;
-        let deadline = Instant::now() + shared.config.stop_deadline;
         // A start that crosses makes a run of its own, and its callbacks are not waited for.
-        while state.thread != ThreadState::None && !(state.run > mine && state.calling.is_none_or(|run| run > mine)) {
+        while state.thread != ThreadState::None && (state.run == mine || state.is_calling_until(mine)) {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(ClockError::CallbackGoesOn { deadline: shared.config.stop_deadline });
+                if state.is_calling_until(mine) {
+                    return Err(ClockError::CallbackGoesOn { deadline: shared.config.stop_deadline });
+                }
+                // The thread has not had the processor to end. It will not call back any more, which is what was promised.
+                break;
             }
             shared.quiet.wait_for(&mut state, left);
         }
@@ -313,6 +319,11 @@ impl Shared {
 }
 
 impl State {
+    /// Whether a callback of this run or an earlier one goes on.
+    fn is_calling_until(&self, run: u64) -> bool {
+        self.calling.is_some_and(|calling| calling <= run)
+    }
+
     /// Keeps the lateness of the last ticks in the run's record.
     fn note(&mut self, tick: Tick) {
         if let Some(record) = &mut self.record {

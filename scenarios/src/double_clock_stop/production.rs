@@ -1,0 +1,81 @@
+//! Our clock under the exhibit's driver: the production code itself.
+
+use super::{Probe, Transport};
+use sim::sync::Arc;
+use stack::buffer::pool::Pool;
+use stack::media::clock::{ClockConfig, ClockError, ThreadClock};
+use std::cell::Cell;
+
+/// What the callback does to its own clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum InCallback {
+    Nothing,
+    Stop,
+    /// Stops and starts again.
+    Restart,
+    Destroy,
+}
+
+impl InCallback {
+    pub(super) const ALL: [InCallback; 4] = [InCallback::Nothing, InCallback::Stop, InCallback::Restart, InCallback::Destroy];
+}
+
+thread_local! {
+    static PLAN: Cell<InCallback> = const { Cell::new(InCallback::Nothing) };
+}
+
+/// What the next transport's callback does.
+pub(super) fn choose(plan: InCallback) {
+    PLAN.set(plan);
+}
+
+pub(super) struct Production {
+    clock: ThreadClock,
+}
+
+impl Transport for Production {
+    fn open(probe: Probe) -> Arc<Self> {
+        let plan = PLAN.get();
+        let pool = Pool::new("clock pool", 4096);
+        let clock = ThreadClock::new(ClockConfig::default(), pool, move |clock, _tick| {
+            probe.ticked();
+            match plan {
+                InCallback::Nothing => {}
+                InCallback::Stop => accept(clock.stop()),
+                InCallback::Restart => {
+                    accept(clock.stop());
+                    accept(clock.start());
+                }
+                InCallback::Destroy => accept(clock.destroy()),
+            }
+        });
+        Arc::new(Production { clock: clock.expect("the default configuration is one that a clock can run") })
+    }
+
+    fn start(&self) {
+        accept(self.clock.start());
+    }
+
+    fn stop(&self) {
+        accept(self.clock.stop());
+    }
+
+    fn destroy(&self) -> bool {
+        let result = self.clock.destroy();
+        let ended = !matches!(result, Err(ClockError::CallbackGoesOn { .. }));
+        accept(result);
+        ended
+    }
+
+    fn on_datagram(&self) {
+        accept(self.clock.stop());
+    }
+}
+
+/// A clock that was destroyed says so, and one whose callback is slower than the deadline too: both are answers. Nothing else is.
+fn accept<T>(result: Result<T, ClockError>) {
+    match result {
+        Ok(_) | Err(ClockError::Destroyed | ClockError::CallbackGoesOn { .. }) => {}
+        Err(error) => sim::violated(format!("the clock says: {error}")),
+    }
+}

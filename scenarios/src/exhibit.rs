@@ -1,0 +1,178 @@
+//! What an exhibit is made of.
+
+use sim::explore::{Check, Report};
+use sim::verdict::{Detector, Verdict};
+use sim::{Bounds, Engine, StrategyName};
+use std::fmt;
+
+/// A historic bug, and the versions of its code.
+#[derive(Clone, Debug)]
+pub struct Exhibit {
+    /// Its name.
+    pub name: &'static str,
+    /// What happened, in a line.
+    pub story: &'static str,
+    /// The versions, our own stack last.
+    pub subjects: Vec<Subject>,
+}
+
+/// One version of the code under the exhibit's driver.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    /// Its name.
+    pub name: &'static str,
+    /// What it is, in a line.
+    pub about: &'static str,
+    /// The engines it runs on, and what each must say.
+    pub on: Vec<On>,
+    /// The fewest preemptions that show the bug, as loom counts them.
+    pub fewest_preemptions: Option<u32>,
+    /// What the bug does when nothing runs at once.
+    pub sequential: Sequential,
+    /// One run.
+    pub body: fn(),
+    /// One run in which one operation ends before the next begins, in the order that [`sim::choose`] gives.
+    pub in_sequence: Option<fn()>,
+}
+
+/// What a subject does when its operations come one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sequential {
+    /// Every order is clean: the bug is a race.
+    Clean,
+    /// Some order fails, for the reason given: the bug needs no race.
+    Fails(&'static str),
+}
+
+/// A subject on an engine.
+#[derive(Clone, Debug)]
+pub struct On {
+    /// The engine.
+    pub engine: Engine,
+    /// What it must say.
+    pub expected: Expected,
+    /// The bounds, on loom and in dfs.
+    pub bounds: Bounds,
+    /// How schedules are picked unless the command line says otherwise.
+    pub strategy: StrategyName,
+    /// How many schedules are run unless the command line says otherwise, on engines that sample.
+    pub schedules: Option<u64>,
+}
+
+/// What a check must come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// Nothing is found.
+    Clean,
+    /// This detector, and no other, finds something.
+    Caught(Detector),
+    /// The check crashes, and the rest of the run goes on.
+    Crashed,
+    /// A bound ends the check.
+    Inconclusive,
+}
+
+impl Expected {
+    /// The name that tables and JSON use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Expected::Clean => "clean",
+            Expected::Caught(_) => "caught",
+            Expected::Crashed => "crashed",
+            Expected::Inconclusive => "inconclusive",
+        }
+    }
+
+    /// The detector that must see it.
+    pub const fn detector(self) -> Option<Detector> {
+        match self {
+            Expected::Caught(detector) => Some(detector),
+            _ => None,
+        }
+    }
+
+    /// Whether this is what a check came to.
+    pub fn is_met_by(self, verdict: &Verdict) -> bool {
+        self.name() == verdict.name() && self.detector() == verdict.detector()
+    }
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.detector() {
+            Some(detector) => write!(f, "caught by {detector}"),
+            None => f.write_str(self.name()),
+        }
+    }
+}
+
+impl On {
+    /// On loom, exhaustive within the default bounds (three preemptions, two firings).
+    pub fn loom(expected: Expected) -> Self {
+        On {
+            engine: Engine::Loom,
+            expected,
+            bounds: Bounds::default(),
+            strategy: StrategyName::Random,
+            schedules: None,
+        }
+    }
+
+    /// On shuttle, 3,000 random schedules.
+    pub fn shuttle(expected: Expected) -> Self {
+        On { engine: Engine::Shuttle, schedules: Some(3_000), ..On::loom(expected) }
+    }
+
+    /// On the engine for inputs, exhaustive.
+    pub fn cases(expected: Expected) -> Self {
+        On { engine: Engine::Cases, strategy: StrategyName::Dfs, ..On::loom(expected) }
+    }
+
+    /// With other bounds.
+    pub fn within(mut self, bounds: Bounds) -> Self {
+        self.bounds = bounds;
+        self
+    }
+
+    /// With another number of schedules.
+    pub fn schedules(mut self, schedules: u64) -> Self {
+        self.schedules = Some(schedules);
+        self
+    }
+
+    /// With another strategy.
+    pub fn strategy(mut self, strategy: StrategyName) -> Self {
+        self.strategy = strategy;
+        if strategy == StrategyName::Dfs {
+            self.schedules = None;
+        }
+        self
+    }
+
+    /// The check of `subject` here.
+    pub fn check(&self, exhibit: &Exhibit, subject: &Subject) -> Check {
+        Check::new(exhibit.name, subject.name, self.engine)
+            .bounds(self.bounds)
+            .strategy(self.strategy)
+            .schedules(self.schedules)
+    }
+
+    /// Runs the check.
+    pub fn run(&self, exhibit: &Exhibit, subject: &Subject) -> Report {
+        self.check(exhibit, subject).run(subject.body)
+    }
+}
+
+impl Exhibit {
+    /// The subject of this name.
+    pub fn subject(&self, name: &str) -> Option<&Subject> {
+        self.subjects.iter().find(|subject| subject.name == name)
+    }
+}
+
+impl Subject {
+    /// Where it runs on `engine`, if it does.
+    pub fn on(&self, engine: Engine) -> Option<&On> {
+        self.on.iter().find(|on| on.engine == engine)
+    }
+}
