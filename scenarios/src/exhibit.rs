@@ -70,6 +70,10 @@ pub enum Expected {
     Crashed,
     /// A bound ends the check.
     Inconclusive,
+    /// The bug is there and the engine finds nothing: it cannot see it, for this reason.
+    Unseen(&'static str),
+    /// The engine cannot run it, for this reason: the check is skipped and counted.
+    NotRun(&'static str),
 }
 
 impl Expected {
@@ -80,6 +84,8 @@ impl Expected {
             Expected::Caught(_) => "caught",
             Expected::Crashed => "crashed",
             Expected::Inconclusive => "inconclusive",
+            Expected::Unseen(_) => "unseen",
+            Expected::NotRun(_) => "not run",
         }
     }
 
@@ -93,15 +99,17 @@ impl Expected {
 
     /// Whether this is what a check came to.
     pub fn is_met_by(self, verdict: &Verdict) -> bool {
-        self.name() == verdict.name() && self.detector() == verdict.detector()
+        let name = if matches!(self, Expected::Unseen(_)) { "clean" } else { self.name() };
+        name == verdict.name() && self.detector() == verdict.detector()
     }
 }
 
 impl fmt::Display for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.detector() {
-            Some(detector) => write!(f, "caught by {detector}"),
-            None => f.write_str(self.name()),
+        match self {
+            Expected::Caught(detector) => write!(f, "caught by {detector}"),
+            Expected::Unseen(why) | Expected::NotRun(why) => write!(f, "{}: {why}", self.name()),
+            _ => f.write_str(self.name()),
         }
     }
 }

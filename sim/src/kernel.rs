@@ -11,7 +11,7 @@ use std::thread::panicking;
 pub(crate) fn point(op: Op, obj: Option<Obj>, site: Site) {
     let me = me();
     with(|run| run.record(me, op, obj, site));
-    recorded_point(me);
+    recorded_point(me, op.progresses());
 }
 
 /// A step of the current thread that concerns another.
@@ -22,17 +22,17 @@ pub(crate) fn thread_point(op: Op, thread: u32, site: Site) {
         let name = run.thread_name(thread);
         run.name_last_event(&name);
     });
-    recorded_point(me);
+    recorded_point(me, op.progresses());
 }
 
 #[inline]
-fn recorded_point(me: u32) {
+fn recorded_point(me: u32, progresses: bool) {
     let switch = with(|run| {
         match run.engine {
             Engine::Loom => Ok(false),
             // While a panic unwinds nothing else runs: the flag that says so belongs to the OS thread that all share.
             _ if panicking() => Ok(false),
-            _ => run.point(me),
+            _ => run.point(me, progresses),
         }
     });
     match switch {

@@ -158,6 +158,10 @@ pub(crate) enum Message {
     /// A failure. The OS thread that sent it stays where it is for ever: unwinding a run in the middle of an engine runs
     /// destructors that lock and panic again.
     Found(Box<Found>),
+    /// The engine itself panicked.
+    Broke(String),
+    /// On loom: mutexes made at this place are tried, which loom's own cannot bear; to be run again with ours.
+    TriedMutex(Site),
     /// Exploration ended.
     Done(Box<Done>),
 }
@@ -196,8 +200,10 @@ pub(crate) struct Run {
     idle_rounds: u32,
     main_ended_ns: Option<u64>,
     order: OrderGraph,
+    /// On loom: creation sites of mutexes that somebody tries for.
+    pub(crate) tried_sites: Vec<Site>,
     /// Creation sites of mutexes that guard a condition: what such a mutex guards is ordered by it.
-    condition_sites: Vec<Site>,
+    pub(crate) condition_sites: Vec<Site>,
     operations: Vec<ActiveOperation>,
     #[cfg(feature = "loom")]
     last_access: Option<(Obj, bool, Site)>,
@@ -273,6 +279,18 @@ pub(crate) fn give_up(why: String) -> ! {
     report(outbox, found)
 }
 
+/// On loom: has the check begin again, with a mutex of ours in the place of loom's own.
+#[cfg(feature = "loom")]
+pub(crate) fn begin_again_with_tried(obj: Obj) -> ! {
+    let (outbox, site) = with(|run| (run.outbox.take(), run.object(obj).site));
+    if let Some(outbox) = outbox {
+        let _ = outbox.send(Message::TriedMutex(site));
+    }
+    loop {
+        std::thread::park();
+    }
+}
+
 fn report(outbox: Option<Sender<Message>>, found: Found) -> ! {
     if let Some(outbox) = outbox {
         // The receiver may have given up on us; then nobody wants to know.
@@ -312,6 +330,7 @@ impl Run {
             idle_rounds: 0,
             main_ended_ns: None,
             order: OrderGraph::default(),
+            tried_sites: Vec::new(),
             condition_sites: Vec::new(),
             operations: Vec::new(),
             #[cfg(feature = "loom")]
@@ -389,14 +408,6 @@ impl Run {
 
     pub(crate) fn take_trace(&mut self) -> Trace {
         self.found(Finding::new(Detector::Nondeterminism, "")).trace.unwrap_or_default()
-    }
-
-    pub(crate) fn conditions(&self) -> Vec<Site> {
-        self.condition_sites.clone()
-    }
-
-    pub(crate) fn learn_conditions(&mut self, sites: &[Site]) {
-        self.condition_sites = sites.to_vec();
     }
 
     // Threads.
@@ -591,13 +602,13 @@ impl Run {
 
     /// A point at which another thread may run: true if one is to.
     #[inline]
-    pub(crate) fn point(&mut self, me: u32) -> Result<bool, Finding> {
+    pub(crate) fn point(&mut self, me: u32, progresses: bool) -> Result<bool, Finding> {
         self.strategy.stepped(me);
         if self.steps > STEPS_MAX {
             return Err(self.endless());
         }
-        if self.yielding > 0 {
-            self.stop_yielding_but(me);
+        if progresses && self.yielding > 0 {
+            self.stop_yielding();
         }
         if self.timers > 0 {
             self.fire_early();
@@ -608,7 +619,7 @@ impl Run {
         self.options.clear();
         self.options.push(me);
         for (id, thread) in self.threads.iter().enumerate() {
-            if thread.state == State::Ready && id as u32 != me {
+            if thread.state == State::Ready && id as u32 != me && !thread.yielded {
                 self.options.push(id as u32);
             }
         }
@@ -658,7 +669,7 @@ impl Run {
                     self.now_ns += 1_000_000;
                     self.check_deadlines(self.now_ns)?;
                 }
-                self.stop_yielding_but(u32::MAX);
+                self.stop_yielding();
             } else if self.timers > 0 {
                 self.advance()?;
             } else {
@@ -669,32 +680,24 @@ impl Run {
 
     #[inline]
     fn pick(&mut self, preempts: bool) -> u32 {
+        let me = me();
         if self.options.len() == 1 {
             let picked = self.options[0];
-            self.next = Some(picked);
+            self.next = (picked != me).then_some(picked);
             return picked;
         }
         let value = self.strategy.schedule(&self.options, preempts);
         let arity = self.options.len() as u64;
         self.push_choice(Choice { kind: Kind::Schedule, arity, value: value as u64, preempts });
         let picked = self.options[value];
-        self.next = Some(picked);
+        // Set for a switch only: an answer that nobody collects would be taken for the next one.
+        self.next = (picked != me).then_some(picked);
         picked
     }
 
-    fn stop_yielding_but(&mut self, me: u32) {
-        for (id, thread) in self.threads.iter_mut().enumerate() {
-            if thread.yielded && id as u32 != me {
-                thread.yielded = false;
-                self.yielding -= 1;
-            }
-        }
-        if let Some(thread) = self.threads.get_mut(me as usize)
-            && thread.yielded
-        {
-            thread.yielded = false;
-            self.yielding -= 1;
-        }
+    fn stop_yielding(&mut self) {
+        self.threads.iter_mut().for_each(|thread| thread.yielded = false);
+        self.yielding = 0;
     }
 
     // Time.

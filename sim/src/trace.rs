@@ -67,6 +67,11 @@ pub enum Op {
 }
 
 impl Op {
+    /// Whether the step may let others get on. Looking again at what did not change does not.
+    pub(crate) const fn progresses(self) -> bool {
+        !matches!(self, Op::TryLock | Op::Load | Op::CellRead | Op::Yield)
+    }
+
     const fn verb(self) -> &'static str {
         match self {
             Op::Begin => "begins",

@@ -21,7 +21,7 @@ pub(super) enum Plan {
     /// Schedules by the strategy, until so many, or so long.
     Explore { schedules: Option<u64>, until: Option<Instant> },
     /// One run by its choices.
-    Replay { deviations: Vec<(u64, u64)>, record: bool, condition_sites: Vec<Site> },
+    Replay { deviations: Vec<(u64, u64)>, record: bool },
     /// On loom: up to this iteration.
     Iteration { iteration: u64, record: bool },
 }
@@ -32,6 +32,17 @@ pub(super) struct Settings {
     pub(super) bounds: Bounds,
     pub(super) detectors: Detectors,
     pub(super) stack_size_bytes: usize,
+}
+
+/// What earlier runs of a check have shown.
+#[derive(Clone, Default)]
+pub(super) struct Learnt {
+    /// Creation sites of mutexes that guard conditions.
+    pub(super) condition_sites: Vec<Site>,
+    /// On loom: creation sites of mutexes that somebody tries for.
+    pub(super) tried_sites: Vec<Site>,
+    /// Where a run that does not return is to leave its choices.
+    pub(super) mirror: Option<Arc<parking_lot::Mutex<Vec<crate::choice::Choice>>>>,
 }
 
 /// One schedule in so many is run twice.
@@ -47,7 +58,7 @@ pub(super) fn launch(
     body: Body,
     outbox: Sender<Message>,
     progress: &Arc<Progress>,
-    mirror: Option<Arc<parking_lot::Mutex<Vec<crate::choice::Choice>>>>,
+    learnt: Learnt,
 ) -> std::io::Result<Watched> {
     hook::install();
     let progress = Arc::clone(progress);
@@ -58,20 +69,25 @@ pub(super) fn launch(
         // coroutine that a failure leaves behind.
         enter(settings.engine);
         let mut run = Run::new(settings.engine, strategy, settings.bounds, settings.detectors, outbox.clone(), progress);
-        run.mirror = mirror;
-        if let Plan::Replay { condition_sites, .. } = &plan {
-            run.learn_conditions(condition_sites);
-        }
+        run.mirror = learnt.mirror;
+        run.tried_sites = learnt.tried_sites;
+        run.condition_sites = learnt.condition_sites;
         run::install(run);
         let driver = Driver::new(plan);
-        match settings.engine {
+        let explored = catch_unwind(AssertUnwindSafe(|| match settings.engine {
             #[cfg(feature = "shuttle")]
             Engine::Shuttle => shuttle_engine_run(driver, settings, body),
             #[cfg(feature = "loom")]
             Engine::Loom => super::loom::explore(driver, settings, body),
             _ => explore_cases(driver, body),
+        }));
+        match explored {
+            Ok(()) => send_done(outbox),
+            // Not the body, whose panics end in `carry`: the engine, or ours.
+            Err(_) => {
+                let _ = outbox.send(Message::Broke(hook::last_panic()));
+            }
         }
-        send_done(outbox);
     })?;
     Ok(Watched { stat_path: path.recv().ok().flatten() })
 }
@@ -132,7 +148,9 @@ impl Driver {
                 return true;
             }
             Stage::Explored => {
-                with(Run::keep_potential);
+                if !matches!(self.plan, Plan::Iteration { iteration, .. } if self.index + 1 != iteration) {
+                    with(Run::keep_potential);
+                }
                 let recheck = matches!(self.plan, Plan::Explore { .. })
                     && self.index.is_multiple_of(RECHECK_EVERY)
                     && with(|run| run.detectors.determinism && run.engine == Engine::Shuttle);
@@ -366,7 +384,7 @@ impl Run {
             exhausted: self.exhausted,
             coverage: last.coverage.clone(),
             potential: self.potential.take(),
-            condition_sites: self.conditions(),
+            condition_sites: std::mem::take(&mut self.condition_sites),
             last: Some(Box::new(last)),
         }
     }

@@ -42,6 +42,7 @@ pub(super) fn explore(driver: Driver, settings: Settings, body: Body) {
         with(|run| run.threads[0].loom = Some(loom::thread::current()));
         carry(0, move || body());
     });
+    // The last run, as `advance` has not looked at it.
     with(|run| {
         run.keep_potential();
         run.exhausted = true;

@@ -16,7 +16,7 @@ use crate::strategy::{Bounds, Strategy, StrategyName};
 use crate::token::{RunId, Token};
 use crate::trace::Trace;
 use crate::verdict::{Detector, Finding, Verdict};
-use carrier::{Body, Plan};
+use carrier::{Body, Learnt, Plan};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -130,7 +130,7 @@ impl Check {
         let progress = Arc::new(Progress::default());
         let plan = Plan::Explore { schedules: self.schedules, until: self.budget.map(|budget| began + budget) };
         let strategy = Strategy::new(self.strategy, self.seed, self.bounds);
-        match self.launch(plan, strategy, Arc::clone(&body), &progress) {
+        match self.launch(plan, strategy, Arc::clone(&body), &progress, Learnt::default()) {
             Ended::Found(found) => self.explain(body, *found, progress.schedules(), began),
             Ended::Done(done) => self.conclude(body, *done, began),
             Ended::Crashed(why) => self.report(Verdict::Crashed(why), progress.schedules(), began),
@@ -138,21 +138,34 @@ impl Check {
     }
 
     /// Runs the plan on an OS thread of its own and waits for its end.
-    fn launch(&self, plan: Plan, strategy: Strategy, body: Body, progress: &Arc<Progress>) -> Ended {
-        let (outbox, inbox) = mpsc::channel();
-        let watched = match carrier::launch(self.settings(), plan.clone(), strategy, Arc::clone(&body), outbox, progress, None) {
-            Ok(watched) => watched,
-            Err(error) => return Ended::Crashed(format!("a thread for the run could not be made: {error}")),
-        };
-        match watchdog::wait(&inbox, progress, &watched) {
-            watchdog::Heard::Message(Message::Found(found)) => Ended::Found(found),
-            watchdog::Heard::Message(Message::Done(done)) => Ended::Done(done),
-            watchdog::Heard::Gone => Ended::Crashed("the run's thread ended without a word".to_owned()),
-            watchdog::Heard::Spinning(why) => Ended::Crashed(why),
-            watchdog::Heard::Sleeping(why) => {
-                let finding = Finding::new(Detector::ForeignLock, "something outside the facade blocked the run").with(why);
-                Ended::Found(Box::new(self.blocked_run(finding, plan, body)))
-            }
+    fn launch(&self, plan: Plan, strategy: Strategy, body: Body, progress: &Arc<Progress>, mut learnt: Learnt) -> Ended {
+        let mut strategy = Some(strategy);
+        loop {
+            let (outbox, inbox) = mpsc::channel();
+            // Only loom begins again, and it has no use for a strategy.
+            let strategy = strategy.take().unwrap_or(Strategy::Replay(crate::strategy::Replay::new(Vec::new())));
+            let launched =
+                carrier::launch(self.settings(), plan.clone(), strategy, Arc::clone(&body), outbox, progress, learnt.clone());
+            let watched = match launched {
+                Ok(watched) => watched,
+                Err(error) => return Ended::Crashed(format!("a thread for the run could not be made: {error}")),
+            };
+            return match watchdog::wait(&inbox, progress, &watched) {
+                watchdog::Heard::Message(Message::Found(found)) => Ended::Found(found),
+                watchdog::Heard::Message(Message::Done(done)) => Ended::Done(done),
+                watchdog::Heard::Message(Message::Broke(why)) => Ended::Crashed(format!("the engine panicked: {why}")),
+                watchdog::Heard::Message(Message::TriedMutex(site)) => {
+                    learnt.tried_sites.push(site);
+                    progress.reset();
+                    continue;
+                }
+                watchdog::Heard::Gone => Ended::Crashed("the run's thread ended without a word".to_owned()),
+                watchdog::Heard::Spinning(why) => Ended::Crashed(why),
+                watchdog::Heard::Sleeping(why) => {
+                    let finding = Finding::new(Detector::ForeignLock, "something outside the facade blocked the run").with(why);
+                    Ended::Found(Box::new(self.blocked_run(finding, plan, body)))
+                }
+            };
         }
     }
 
@@ -165,7 +178,8 @@ impl Check {
             Plan::Replay { deviations, .. } => Strategy::Replay(crate::strategy::Replay::new(deviations.clone())),
             _ => Strategy::new(self.strategy, self.seed, self.bounds),
         };
-        let launched = carrier::launch(self.settings(), plan, strategy, body, outbox, &progress, Some(Arc::clone(&mirror)));
+        let learnt = Learnt { mirror: Some(Arc::clone(&mirror)), ..Learnt::default() };
+        let launched = carrier::launch(self.settings(), plan, strategy, body, outbox, &progress, learnt);
         if let Ok(watched) = launched {
             watchdog::wait(&inbox, &progress, &watched);
         }
@@ -210,15 +224,12 @@ impl Check {
         report
     }
 
-    fn conclude(&self, body: Body, done: Done, began: Instant) -> Report {
-        if let Some(potential) = done.potential {
+    fn conclude(&self, body: Body, mut done: Done, began: Instant) -> Report {
+        if let Some(potential) = done.potential.take() {
             // What a mutex orders is learnt as runs go on; a cycle found before that is looked at again with what is known now.
-            if self.engine == Engine::Loom {
-                return self.explain(body, *potential, done.schedules, began);
-            }
-            let again = self.replay_choices(&body, deviations(&potential.choices), false, done.condition_sites.clone());
-            if again.as_ref().is_ok_and(|found| found.finding.detector == Detector::PotentialDeadlock) {
-                return self.explain(body, *potential, done.schedules, began);
+            match self.look_again(&body, &potential, &mut done) {
+                true => return self.explain(body, *potential, done.schedules, began),
+                false => done.potential = None,
             }
         }
         let verdict = match (self.engine, done.exhausted) {
@@ -239,6 +250,29 @@ impl Check {
         report.exhaustive = done.exhausted;
         report.coverage = done.coverage;
         report
+    }
+
+    /// Whether a potential deadlock is one with what is known at the end. On loom, where a run is its place in the exploration,
+    /// that takes another exploration, whose result replaces the first.
+    fn look_again(&self, body: &Body, potential: &Found, done: &mut Done) -> bool {
+        let learnt = Learnt { condition_sites: done.condition_sites.clone(), ..Learnt::default() };
+        if learnt.condition_sites.is_empty() {
+            return true;
+        }
+        if self.engine != Engine::Loom {
+            let again = self.replay_choices(body, deviations(&potential.choices), false, learnt);
+            return again.is_ok_and(|found| found.finding.detector == Detector::PotentialDeadlock);
+        }
+        let plan = Plan::Explore { schedules: self.schedules, until: None };
+        let strategy = Strategy::Replay(crate::strategy::Replay::new(Vec::new()));
+        match self.launch(plan, strategy, Arc::clone(body), &Arc::new(Progress::default()), learnt) {
+            Ended::Done(again) => {
+                let found = again.potential.is_some();
+                *done = *again;
+                found
+            }
+            _ => true,
+        }
     }
 
     fn report(&self, verdict: Verdict, schedules: u64, began: Instant) -> Report {
@@ -275,7 +309,7 @@ impl Check {
         let body: Body = Arc::new(body);
         let (found, wanted) = match &token.run {
             RunId::Choices { shape: wanted, deviations } => {
-                let found = self.replay_choices(&body, deviations.clone(), record, Vec::new())?;
+                let found = self.replay_choices(&body, deviations.clone(), record, Learnt::default())?;
                 if let Some(misfit) = &found.misfit {
                     return Err(ReplayError::Changed { why: misfit.clone() });
                 }
@@ -287,7 +321,7 @@ impl Check {
                 let progress = Arc::new(Progress::default());
                 let plan = Plan::Iteration { iteration: *iteration, record };
                 let strategy = Strategy::Replay(crate::strategy::Replay::new(Vec::new()));
-                let found = match check.launch(plan, strategy, body, &progress) {
+                let found = match check.launch(plan, strategy, body, &progress, Learnt::default()) {
                     Ended::Found(found) => *found,
                     Ended::Done(done) => match done.last {
                         Some(last) => *last,
@@ -334,7 +368,7 @@ impl Check {
         body: impl Fn() + Send + Sync + 'static,
     ) -> Result<Replay, ReplayError> {
         let body: Body = Arc::new(body);
-        let found = self.replay_choices(&body, deviations.to_vec(), false, Vec::new())?;
+        let found = self.replay_choices(&body, deviations.to_vec(), false, Learnt::default())?;
         let caught = !found.finding.reason.is_empty();
         Ok(Replay {
             verdict: if caught { Verdict::Caught(found.finding) } else { Verdict::Clean },
@@ -350,12 +384,12 @@ impl Check {
         body: &Body,
         deviations: Vec<(u64, u64)>,
         record: bool,
-        condition_sites: Vec<crate::run::Site>,
+        learnt: Learnt,
     ) -> Result<Found, ReplayError> {
         let progress = Arc::new(Progress::default());
         let strategy = Strategy::Replay(crate::strategy::Replay::new(deviations.clone()));
-        let plan = Plan::Replay { deviations, record, condition_sites };
-        match self.launch(plan, strategy, Arc::clone(body), &progress) {
+        let plan = Plan::Replay { deviations, record };
+        match self.launch(plan, strategy, Arc::clone(body), &progress, learnt) {
             Ended::Found(found) => Ok(*found),
             Ended::Done(done) => match (done.potential, done.last) {
                 (Some(potential), _) => Ok(*potential),

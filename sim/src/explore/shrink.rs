@@ -1,6 +1,6 @@
 //! Shrinking: turns choices to 0 while the same detector fires for the same reason.
 
-use super::carrier::{Body, Plan};
+use super::carrier::{Body, Learnt, Plan};
 use super::{Check, Ended, deviations};
 use crate::choice::preemptions;
 use crate::run::{Detectors, Found, Progress};
@@ -38,7 +38,7 @@ impl Shrinker<'_> {
             return false;
         }
         self.tries += 1;
-        let Ok(found) = self.check.replay_choices(self.body, candidate, false, Vec::new()) else { return false };
+        let Ok(found) = self.check.replay_choices(self.body, candidate, false, Learnt::default()) else { return false };
         let same = self.is_the_same(&found);
         let (before, after) = (deviations(&self.best.choices), deviations(&found.choices));
         let better = (after.len(), sum(&after), found.choices.len()) < (before.len(), sum(&before), self.best.choices.len());
@@ -89,7 +89,7 @@ impl Shrinker<'_> {
             let plan = Plan::Explore { schedules: Some(SEARCH_SCHEDULES_MAX), until: Some(self.until) };
             let strategy = Strategy::new(StrategyName::Dfs, 0, bounds);
             let check = Check { detectors: Detectors { determinism: false, ..self.check.detectors }, ..self.check.clone() };
-            if let Ended::Found(found) = check.launch(plan, strategy, Arc::clone(self.body), &Arc::new(Progress::default()))
+            if let Ended::Found(found) = check.launch(plan, strategy, Arc::clone(self.body), &Arc::new(Progress::default()), Learnt::default())
                 && self.is_the_same(&found)
             {
                 self.best = *found;

@@ -31,6 +31,10 @@ impl Progress {
         self.schedules.load(Ordering::Relaxed)
     }
 
+    pub(super) fn reset(&self) {
+        self.schedules.store(0, Ordering::Relaxed);
+    }
+
     fn mark(&self) -> (u64, u64) {
         (self.schedules(), self.steps.load(Ordering::Relaxed))
     }

@@ -118,23 +118,24 @@ impl Default for Condvar {
 fn wait_modelled<T: ?Sized>(obj: Obj, gate: &Gate, guard: &mut MutexGuard<'_, T>, deadline_ns: Option<u64>, site: Site) -> Wake {
     let me = me();
     kernel::point(Op::Wait, Some(obj), site);
-    {
-        let _gate = gate.enter();
-        with(|run| {
-            run.queue_for(obj, me);
-            if let Some(mutex) = guard.raw.obj() {
-                run.guards_condition(mutex);
-            }
-        });
-        #[cfg(feature = "loom")]
-        if let Some(deadline_ns) = deadline_ns {
-            crate::explore::loom::arm_timer(gate, me, deadline_ns, site);
-        }
-        kernel::block(WaitFor::Wakeup(obj), deadline_ns, site);
-    }
     let raw = &mut guard.raw;
-    let wake = parking_lot::MutexGuard::unlocked(&mut guard.data, || {
-        raw.suspend();
+    parking_lot::MutexGuard::unlocked(&mut guard.data, || {
+        {
+            // Between `block` and `park` nothing may block inside loom: a wake-up would let it go on from there.
+            let _gate = gate.enter();
+            with(|run| {
+                run.queue_for(obj, me);
+                if let Some(mutex) = raw.obj() {
+                    run.guards_condition(mutex);
+                }
+            });
+            raw.suspend();
+            #[cfg(feature = "loom")]
+            if let Some(deadline_ns) = deadline_ns {
+                crate::explore::loom::arm_timer(gate, me, deadline_ns, site);
+            }
+            kernel::block(WaitFor::Wakeup(obj), deadline_ns, site);
+        }
         let wake = kernel::park();
         if wake == Wake::TimedOut {
             let _gate = gate.enter();
@@ -142,8 +143,7 @@ fn wait_modelled<T: ?Sized>(obj: Obj, gate: &Gate, guard: &mut MutexGuard<'_, T>
         }
         raw.resume();
         wake
-    });
-    wake
+    })
 }
 
 #[cfg(feature = "model")]

@@ -42,8 +42,14 @@ impl RawLock {
             Engine::Real => {}
             #[cfg(feature = "loom")]
             Engine::Loom => {
-                let obj = with(|run| run.create("Mutex", Nature::Primitive, site));
-                return RawLock::Loom(obj, loom::sync::Mutex::new(()));
+                let (obj, tried) = with(|run| {
+                    let tried = run.tried_sites.iter().any(|tried| std::ptr::eq(*tried, site));
+                    (run.create("Mutex", Nature::Primitive, site), tried)
+                });
+                return match tried {
+                    true => RawLock::LoomQueued(obj, Gate::new()),
+                    false => RawLock::Loom(obj, loom::sync::Mutex::new(())),
+                };
             }
             _ => return RawLock::Simulated(with(|run| run.create("Mutex", Nature::Primitive, site))),
         }
@@ -205,15 +211,9 @@ impl RawLock {
         let (me, obj, shared) = (me(), self.expect_obj(), mode == Mode::Shared);
         kernel::point(Op::TryLock, Some(obj), site);
         #[cfg(feature = "loom")]
-        if let RawLock::Loom(_, native) = self {
-            let native = native.try_lock().ok();
-            crate::run::set_me(me);
-            return native.map(|native| {
-                with(|run| run.locked(me, obj, shared, site));
-                let mut guard = self.guard(mode, site);
-                guard.hold_native(native);
-                guard
-            });
+        if matches!(self, RawLock::Loom(..)) {
+            // Loom blocks a thread that is about to try a mutex which another takes meanwhile, and then sees deadlocks that are none.
+            crate::run::begin_again_with_tried(obj);
         }
         let _gate = self.gate();
         let free = with(|run| {
