@@ -117,13 +117,7 @@ impl fmt::Display for Expected {
 impl On {
     /// On loom, exhaustive within the default bounds (three preemptions, two firings).
     pub fn loom(expected: Expected) -> Self {
-        On {
-            engine: Engine::Loom,
-            expected,
-            bounds: Bounds::default(),
-            strategy: StrategyName::Random,
-            schedules: None,
-        }
+        On { engine: Engine::Loom, expected, bounds: Bounds::default(), strategy: StrategyName::Random, schedules: None }
     }
 
     /// On shuttle, 3,000 random schedules.
@@ -159,10 +153,7 @@ impl On {
 
     /// The check of `subject` here.
     pub fn check(&self, exhibit: &Exhibit, subject: &Subject) -> Check {
-        Check::new(exhibit.name, subject.name, self.engine)
-            .bounds(self.bounds)
-            .strategy(self.strategy)
-            .schedules(self.schedules)
+        Check::new(exhibit.name, subject.name, self.engine).bounds(self.bounds).strategy(self.strategy).schedules(self.schedules)
     }
 
     /// Runs the check.

@@ -40,7 +40,10 @@ impl<T> CheckedCell<T> {
                 #[cfg(feature = "loom")]
                 Engine::Loom => {
                     let obj = with(|run| run.create("CheckedCell", Nature::Primitive, site));
-                    return CheckedCell { raw: RawCell::Loom(obj, parking_lot::Mutex::new(loom::cell::UnsafeCell::new(()))), data };
+                    return CheckedCell {
+                        raw: RawCell::Loom(obj, parking_lot::Mutex::new(loom::cell::UnsafeCell::new(()))),
+                        data,
+                    };
                 }
                 _ => {
                     let obj = with(|run| run.create("CheckedCell", Nature::Primitive, site));

@@ -9,6 +9,8 @@ use crate::choice::mix;
 use crate::engine::Engine;
 use crate::strategy::Bounds;
 use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// The longest token. A run with more deviations than fit is kept in a file beside its digest.
@@ -69,12 +71,46 @@ pub enum TokenError {
         /// What was there.
         got: String,
     },
+    /// The file that the token names is not there.
+    #[error("the token names a file of choices: expected {path}, got: {why}")]
+    NoFile {
+        /// Where it should be.
+        path: String,
+        /// The system's reason.
+        why: String,
+    },
 }
 
 impl Token {
     /// Whether the token fits a line ([`TOKEN_LEN_MAX`]).
     pub fn fits_a_line(&self) -> bool {
         self.to_string().len() <= TOKEN_LEN_MAX
+    }
+
+    /// The token as one line: itself, or, where it is too long, the digest of a file in `folder` that it is kept in.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn in_a_line(&self, folder: &Path) -> io::Result<Token> {
+        if self.fits_a_line() {
+            return Ok(self.clone());
+        }
+        let text = self.to_string();
+        let digest = text.bytes().fold(0x6469_6765, |hash, byte| mix(hash, u64::from(byte)));
+        std::fs::create_dir_all(folder)?;
+        std::fs::write(choices_file(folder, digest), text)?;
+        Ok(Token { run: RunId::Digest(digest), ..self.clone() })
+    }
+
+    /// The token itself, from its file if it names one in `folder`.
+    ///
+    /// # Errors
+    /// [`TokenError::NoFile`], or what is wrong with the file's content.
+    pub fn resolve(self, folder: &Path) -> Result<Token, TokenError> {
+        let RunId::Digest(digest) = self.run else { return Ok(self) };
+        let path = choices_file(folder, digest);
+        let no_file = |error: io::Error| TokenError::NoFile { path: path.display().to_string(), why: error.to_string() };
+        std::fs::read_to_string(&path).map_err(no_file)?.parse()
     }
 
     fn body(&self) -> String {
@@ -161,9 +197,8 @@ fn run_id(payload: &str) -> Option<RunId> {
     })
 }
 
-/// The hash that names a file of choices.
-pub(crate) fn digest(deviations: &[(u64, u64)]) -> u64 {
-    deviations.iter().fold(0x6469_6765, |hash, &(place, answer)| mix(mix(hash, place), answer))
+fn choices_file(folder: &Path, digest: u64) -> PathBuf {
+    folder.join(format!("{digest:016x}.choices"))
 }
 
 fn check(body: &str) -> u16 {

@@ -86,7 +86,10 @@ impl Probe {
         match seen.callers.iter().position(|caller| *caller == id) {
             None => seen.callers.push(id),
             Some(position) => {
-                invariant!(position + 1 == seen.callers.len(), "two clock threads run: an older one calls back after a newer one");
+                invariant!(
+                    position + 1 == seen.callers.len(),
+                    "two clock threads run: an older one calls back after a newer one"
+                );
             }
         }
     }
@@ -308,7 +311,13 @@ fn production_subjects() -> Vec<Subject> {
         production_subject!("stack-stop-destroy", "our clock: destroy || stop", InCallback::Nothing, [Destroy], [Datagram]),
         production_subject!("stack-stop-start", "our clock: start || stop", InCallback::Nothing, [Start], [Datagram]),
         production_subject!("stack-selfstop-stop", "our clock: stop || a stop from the callback", InCallback::Stop, [Stop], []),
-        production_subject!("stack-selfstop-destroy", "our clock: destroy || a stop from the callback", InCallback::Stop, [Destroy], []),
+        production_subject!(
+            "stack-selfstop-destroy",
+            "our clock: destroy || a stop from the callback",
+            InCallback::Stop,
+            [Destroy],
+            []
+        ),
         Subject {
             name: "stack",
             about: "our clock: any two operations of each thread, and any of the callback",

@@ -1,1 +1,70 @@
-//! The program.
+//! The `glare` program: its commands and exit codes.
+
+mod arguments;
+mod json;
+mod names;
+mod replay;
+mod row;
+mod run;
+mod select;
+mod table;
+pub mod worker;
+
+pub use row::Row;
+
+use arguments::{Arguments, Command};
+use clap::Parser;
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Everything was as expected.
+const AS_EXPECTED: u8 = 0;
+/// Something was not.
+const NOT_AS_EXPECTED: u8 = 1;
+/// The command was wrong.
+const WRONG_USAGE: u8 = 2;
+
+/// Where the choices of a token that is too long for a line are kept.
+pub(crate) fn choices_folder() -> PathBuf {
+    PathBuf::from("glare-choices")
+}
+
+/// Why a command did not do what it was to do.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The command itself was wrong.
+    Usage(String),
+    /// The system was in the way.
+    System(String),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Usage(why) | Failure::System(why) => f.write_str(why),
+        }
+    }
+}
+
+/// The program, from its arguments to its exit code.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let result = match arguments.command.unwrap_or_default() {
+        Command::List { json } => run::list(json.as_deref()),
+        Command::Run(wanted) => run::run(&wanted),
+        Command::Replay { token } => replay::replay(&token),
+        Command::Check(check) => worker::work(&check),
+    };
+    match result {
+        Ok(true) => ExitCode::from(AS_EXPECTED),
+        Ok(false) => ExitCode::from(NOT_AS_EXPECTED),
+        Err(failure) => {
+            eprintln!("glare: {failure}");
+            ExitCode::from(match failure {
+                Failure::Usage(_) => WRONG_USAGE,
+                Failure::System(_) => NOT_AS_EXPECTED,
+            })
+        }
+    }
+}

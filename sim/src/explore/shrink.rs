@@ -89,7 +89,8 @@ impl Shrinker<'_> {
             let plan = Plan::Explore { schedules: Some(SEARCH_SCHEDULES_MAX), until: Some(self.until) };
             let strategy = Strategy::new(StrategyName::Dfs, 0, bounds);
             let check = Check { detectors: Detectors { determinism: false, ..self.check.detectors }, ..self.check.clone() };
-            if let Ended::Found(found) = check.launch(plan, strategy, Arc::clone(self.body), &Arc::new(Progress::default()), Learnt::default())
+            if let Ended::Found(found) =
+                check.launch(plan, strategy, Arc::clone(self.body), &Arc::new(Progress::default()), Learnt::default())
                 && self.is_the_same(&found)
             {
                 self.best = *found;

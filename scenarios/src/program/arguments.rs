@@ -1,0 +1,161 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use sim::{Engine, StrategyName};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Historic races of VoIP stacks, and the stack that does not have them, under model checkers.
+#[derive(Debug, Parser)]
+#[command(
+    name = "glare",
+    version,
+    after_help = "Examples:
+  glare                                   every exhibit on every engine, in about a minute
+  glare list                              what there is, and what is expected
+  glare run double-clock-stop --engine shuttle --strategy pct --budget 30s
+  glare run --subject stack --schedules 100000 --json report.json
+  glare replay 'glare1:canary:abba:shuttle:cdf8a2753.2~8830'
+
+Exit codes: 0 all as expected, 1 something was not, 2 wrong usage."
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Lists exhibits, subjects, engines, and what each must come to.
+    List {
+        /// Writes the list to this file too, as an array of objects.
+        #[arg(long, value_name = "FILE")]
+        json: Option<PathBuf>,
+    },
+    /// Runs checks, one process each, and shows what came of them.
+    Run(RunArguments),
+    /// Runs exactly the run of a token and shows its timeline.
+    Replay {
+        /// As `glare run` printed it.
+        token: String,
+    },
+    /// One check in this process, its row to standard output: what `run` starts.
+    #[command(hide = true)]
+    Check(CheckArguments),
+}
+
+impl Default for Command {
+    fn default() -> Self {
+        Command::Run(RunArguments::default())
+    }
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct RunArguments {
+    /// The exhibits to run; all of them if none is named.
+    #[arg(value_name = "EXHIBIT")]
+    pub(crate) exhibits: Vec<String>,
+    /// The subjects to run.
+    #[arg(long = "subject", value_name = "SUBJECT")]
+    pub(crate) subjects: Vec<String>,
+    /// The engines to run on: loom, shuttle or cases.
+    #[arg(long = "engine", value_name = "ENGINE")]
+    pub(crate) engines: Vec<String>,
+    #[command(flatten)]
+    pub(crate) effort: Effort,
+    /// How long the whole run may take, as 30s, 5m or 8h. What is sampled is sampled for its share of it.
+    #[arg(long, value_parser = duration, value_name = "TIME")]
+    pub(crate) budget: Option<Duration>,
+    /// How many checks run at once; as many as there are cores if not said.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256), value_name = "N")]
+    pub(crate) jobs: Option<u16>,
+    /// Writes the rows to this file too, as an array of objects.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Effort {
+    /// How schedules are picked on shuttle: random, pct, urw or dfs.
+    #[arg(long, value_parser = strategy, value_name = "STRATEGY")]
+    pub(crate) strategy: Option<StrategyName>,
+    /// How many schedules each check on shuttle runs.
+    #[arg(long, value_name = "N")]
+    pub(crate) schedules: Option<u64>,
+    /// Where randomness begins.
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// How many preemptions loom and dfs allow: a number, or `none` for no bound.
+    #[arg(long, value_parser = preemptions, value_name = "N")]
+    pub(crate) preemptions: Option<Preemptions>,
+    /// How often a timed wait may end by its time on loom.
+    #[arg(long, value_name = "N")]
+    pub(crate) firings: Option<u32>,
+}
+
+/// A bound on preemptions, or none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Preemptions(pub(crate) Option<u32>);
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CheckArguments {
+    pub(crate) exhibit: String,
+    pub(crate) subject: String,
+    #[arg(value_parser = engine)]
+    pub(crate) engine: Engine,
+    #[command(flatten)]
+    pub(crate) effort: Effort,
+    #[arg(long)]
+    pub(crate) budget_ms: Option<u64>,
+}
+
+fn engine(text: &str) -> Result<Engine, String> {
+    text.parse().map_err(|error: sim::UnknownEngine| error.to_string())
+}
+
+fn strategy(text: &str) -> Result<StrategyName, String> {
+    text.parse()
+}
+
+fn preemptions(text: &str) -> Result<Preemptions, String> {
+    if text == "none" {
+        return Ok(Preemptions(None));
+    }
+    let bound: u8 = text.parse().map_err(|_| format!("expected a number up to 255 or `none`, got `{text}`"))?;
+    Ok(Preemptions(Some(bound.into())))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let wrong = || format!("expected a time such as 500ms, 30s, 5m or 8h, got `{text}`");
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    let unit_ms: u64 = match &text[digits.len()..] {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(unit_ms).filter(|ms| *ms > 0).map(Duration::from_millis).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("8h"), Ok(Duration::from_secs(28_800)));
+        for wrong in ["30", "s", "", "-1s", "0s", "1d", "99999999999999999999h"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! `--json`: the whole file or none of it.
+
+use super::{Failure, Row};
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// A file that will hold the rows. It is made beside its place before anything runs, so that a wrong path is known at once, and
+/// moved into its place when it is whole.
+#[derive(Debug)]
+pub(crate) struct JsonFile {
+    place: PathBuf,
+    beside: PathBuf,
+    file: Option<File>,
+}
+
+impl JsonFile {
+    pub(crate) fn create(place: &Path) -> Result<JsonFile, Failure> {
+        let special = fs::metadata(place).is_ok_and(|metadata| !metadata.is_file());
+        let mut name = place.file_name().ok_or_else(|| fails(place, "it names no file"))?.to_owned();
+        name.push(format!(".{}.part", std::process::id()));
+        // A device is written as it is: nothing can be moved over it.
+        let beside = if special { place.to_owned() } else { place.with_file_name(name) };
+        let file = if special { File::options().write(true).open(&beside) } else { File::create(&beside) };
+        Ok(JsonFile { place: place.to_owned(), file: Some(file.map_err(|error| fails(place, error))?), beside })
+    }
+
+    pub(crate) fn write(mut self, rows: &[Row]) -> Result<(), Failure> {
+        let place = self.place.clone();
+        let mut text = serde_json::to_vec_pretty(rows).map_err(|error| fails(&place, error))?;
+        text.push(b'\n');
+        if let Some(mut file) = self.file.take() {
+            let special = self.beside == self.place;
+            let synced = |file: &File| if special { Ok(()) } else { file.sync_all() };
+            let written = file.write_all(&text).and_then(|()| file.flush()).and_then(|()| synced(&file));
+            if let Err(error) = written {
+                self.discard();
+                return Err(fails(&place, error));
+            }
+            if !special && let Err(error) = fs::rename(&self.beside, &self.place) {
+                self.discard();
+                return Err(fails(&place, error));
+            }
+        }
+        Ok(())
+    }
+
+    fn discard(&mut self) {
+        if self.beside != self.place {
+            let _ = fs::remove_file(&self.beside);
+        }
+    }
+}
+
+impl Drop for JsonFile {
+    fn drop(&mut self) {
+        if self.file.take().is_some() {
+            self.discard();
+        }
+    }
+}
+
+fn fails(place: &Path, why: impl std::fmt::Display) -> Failure {
+    Failure::System(format!("{} was not written: {why}", place.display()))
+}

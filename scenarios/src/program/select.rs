@@ -1,0 +1,88 @@
+//! Which checks a command line asks for.
+
+use super::arguments::RunArguments;
+use super::{Failure, Row, names};
+use crate::exhibit::{Exhibit, Expected, On, Subject};
+use sim::Engine;
+
+/// A check to run.
+#[derive(Clone, Debug)]
+pub(crate) struct Selected {
+    pub(crate) row: Row,
+    pub(crate) engine: Engine,
+    /// Skipped, and counted: the engine cannot run it.
+    pub(crate) is_skipped: bool,
+}
+
+/// Every subject on every engine, in order.
+pub(crate) fn all(exhibits: &[Exhibit]) -> Vec<Selected> {
+    let mut selected = Vec::new();
+    for exhibit in exhibits {
+        for subject in &exhibit.subjects {
+            for on in &subject.on {
+                selected.push(Selected {
+                    row: Row::planned(exhibit, subject, on),
+                    engine: on.engine,
+                    is_skipped: matches!(on.expected, Expected::NotRun(_)),
+                });
+            }
+        }
+    }
+    selected
+}
+
+/// What the command line asks for.
+pub(crate) fn select(exhibits: &[Exhibit], wanted: &RunArguments) -> Result<Vec<Selected>, Failure> {
+    for name in &wanted.exhibits {
+        find_exhibit(exhibits, name)?;
+    }
+    let in_question: Vec<&Exhibit> = exhibits
+        .iter()
+        .filter(|exhibit| wanted.exhibits.is_empty() || wanted.exhibits.iter().any(|name| name == exhibit.name))
+        .collect();
+    for name in &wanted.subjects {
+        if !in_question.iter().any(|exhibit| exhibit.subject(name).is_some()) {
+            let known = in_question.iter().flat_map(|exhibit| exhibit.subjects.iter().map(|subject| subject.name));
+            return Err(Failure::Usage(names::unknown("subject", name, known)));
+        }
+    }
+    let mut engines = Vec::new();
+    for name in &wanted.engines {
+        let engine: Engine = name
+            .parse()
+            .map_err(|_| Failure::Usage(names::unknown("engine", name, Engine::ALL.iter().map(|engine| engine.name()))))?;
+        engines.push(engine);
+    }
+    let mut selected = all(exhibits);
+    selected.retain(|check| {
+        in_question.iter().any(|exhibit| exhibit.name == check.row.exhibit)
+            && (wanted.subjects.is_empty() || wanted.subjects.contains(&check.row.subject))
+            && (engines.is_empty() || engines.contains(&check.engine))
+    });
+    if selected.is_empty() {
+        let wanted: Vec<&str> = engines.iter().map(|engine| engine.name()).collect();
+        return Err(Failure::Usage(format!("none of what was asked for runs on {}", wanted.join(" or "))));
+    }
+    Ok(selected)
+}
+
+pub(crate) fn find_exhibit<'a>(exhibits: &'a [Exhibit], name: &str) -> Result<&'a Exhibit, Failure> {
+    exhibits
+        .iter()
+        .find(|exhibit| exhibit.name == name)
+        .ok_or_else(|| Failure::Usage(names::unknown("exhibit", name, exhibits.iter().map(|exhibit| exhibit.name))))
+}
+
+pub(crate) fn find_subject<'a>(exhibit: &'a Exhibit, name: &str) -> Result<&'a Subject, Failure> {
+    exhibit.subject(name).ok_or_else(|| {
+        let known = exhibit.subjects.iter().map(|subject| subject.name);
+        Failure::Usage(names::unknown(&format!("subject of {}", exhibit.name), name, known))
+    })
+}
+
+pub(crate) fn find_on<'a>(subject: &'a Subject, engine: Engine) -> Result<&'a On, Failure> {
+    subject.on(engine).filter(|on| !matches!(on.expected, Expected::NotRun(_))).ok_or_else(|| {
+        let engines: Vec<&str> = subject.on.iter().map(|on| on.engine.name()).collect();
+        Failure::Usage(format!("{} does not run on {engine}, but on {}", subject.name, engines.join(" and ")))
+    })
+}
