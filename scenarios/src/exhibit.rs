@@ -25,7 +25,7 @@ pub struct Subject {
     pub about: &'static str,
     /// The engines it runs on, and what each must say.
     pub on: Vec<On>,
-    /// The fewest preemptions that show the bug, as loom counts them.
+    /// The fewest preemptions that show the bug: as loom counts them, or dfs on shuttle where it does not run on loom.
     pub fewest_preemptions: Option<u32>,
     /// What the bug does when nothing runs at once.
     pub sequential: Sequential,

@@ -1,1 +1,140 @@
-fn main() {}
+//! Every exhibit: a test for each subject and engine, with small budgets, in a process of its own each; and what the exhibits state
+//! of themselves. `ci/deep` runs the same with large budgets.
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use scenarios::exhibit::{Exhibit, Expected, On, Sequential, Subject};
+use scenarios::program::worker::run_one;
+use sim::explore::Check;
+use sim::token::{RunId, Token};
+use sim::verdict::Verdict;
+use sim::{Bounds, Engine, StrategyName};
+use std::process::{Command, ExitCode};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    // The program's own path, so that a check runs in the program and not in this test.
+    if std::env::var_os("GLARE_PROGRAM").is_none() {
+        // A child of ours says the same to its children.
+        return match Command::new(std::env::current_exe().expect("a test knows itself"))
+            .args(std::env::args_os().skip(1))
+            .env("GLARE_PROGRAM", env!("CARGO_BIN_EXE_glare"))
+            .status()
+        {
+            Ok(status) if status.success() => ExitCode::SUCCESS,
+            _ => ExitCode::FAILURE,
+        };
+    }
+    let mut trials = Vec::new();
+    for exhibit in scenarios::exhibits() {
+        for subject in &exhibit.subjects {
+            for on in &subject.on {
+                let name = |what: &str| format!("{}::{}::{}::{what}", exhibit.name, subject.name, on.engine);
+                let (exhibit, subject, on) = (exhibit.clone(), subject.clone(), on.clone());
+                // What an engine cannot run is a row of the program's table, which counts it.
+                if !matches!(on.expected, Expected::NotRun(_)) {
+                    trials.push(Trial::test(name("verdict"), move || verdict(&exhibit, &subject, &on)));
+                }
+            }
+            if let Some(in_sequence) = subject.in_sequence {
+                let (exhibit, subject) = (exhibit.clone(), subject.clone());
+                trials.push(Trial::test(format!("{}::{}::in-sequence", exhibit.name, subject.name), move || {
+                    sequential(&exhibit, &subject, in_sequence)
+                }));
+            }
+            if let (Some(fewest), Some(on)) = (subject.fewest_preemptions, subject.on(Engine::Loom).or(subject.on.first())) {
+                let (exhibit, subject, on) = (exhibit.clone(), subject.clone(), on.clone());
+                trials.push(Trial::test(format!("{}::{}::fewest-preemptions", exhibit.name, subject.name), move || {
+                    fewest_preemptions(&exhibit, &subject, &on, fewest)
+                }));
+            }
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// The check comes to what it must, and its token replays in a new process to the same verdict, detector and trace hash.
+fn verdict(exhibit: &Exhibit, subject: &Subject, on: &On) -> Result<(), Failed> {
+    let row = run_one(exhibit.name, subject.name, on.engine).ok_or("the check was not run")?;
+    if !row.is_as_expected() {
+        return Err(format!("expected {}, got {:?}: {:?}", on.expected, row.verdict, row.detail).into());
+    }
+    let Expected::Caught(detector) = on.expected else { return Ok(()) };
+    let token = row.token.as_deref().ok_or("what was caught has no token")?;
+    if token.len() > sim::token::TOKEN_LEN_MAX {
+        return Err(format!("the token has {} characters", token.len()).into());
+    }
+    // A body of random order has no run to replay: that is what was found.
+    if detector == sim::verdict::Detector::Nondeterminism {
+        return Ok(());
+    }
+    let replayed = Command::new(env!("CARGO_BIN_EXE_glare")).args(["replay", token]).output()?;
+    let text = String::from_utf8_lossy(&replayed.stdout).into_owned();
+    let hash = row.trace_hash.ok_or("what was caught has no trace hash")?;
+    for wanted in [format!("caught: {detector}: "), format!("trace hash {hash}")] {
+        // A lock from outside the facade leaves no trace of the step that did not return.
+        if !text.contains(&wanted) {
+            let errors = String::from_utf8_lossy(&replayed.stderr).into_owned();
+            return Err(format!("the replay of {token} does not say `{wanted}`:\n{text}{errors}").into());
+        }
+    }
+    let lines = text.lines().count();
+    if lines > 80 {
+        return Err(format!("the replay of {token} has {lines} lines").into());
+    }
+    Ok(())
+}
+
+/// A race is no bug of any sequential order, nor of the run that makes only dull choices.
+fn sequential(exhibit: &Exhibit, subject: &Subject, body: fn()) -> Result<(), Failed> {
+    let orders = Check::new(exhibit.name, subject.name, Engine::Shuttle)
+        .strategy(StrategyName::Dfs)
+        .bounds(Bounds { preemptions: Some(0), firings: 0 })
+        .run(body);
+    let dull = Check::new(exhibit.name, subject.name, Engine::Shuttle).replay_deviations(&[], subject.body);
+    let dull = dull.map_err(|error| error.to_string())?.verdict;
+    match subject.sequential {
+        Sequential::Clean => {
+            if orders.verdict != Verdict::Clean || !orders.exhaustive {
+                return Err(format!("in sequence: {} (exhaustive: {})", orders.verdict, orders.exhaustive).into());
+            }
+            if dull != Verdict::Clean {
+                return Err(format!("with dull choices: {dull}").into());
+            }
+        }
+        Sequential::Fails(why) => {
+            if orders.verdict == Verdict::Clean || dull == Verdict::Clean {
+                return Err(format!("it is said to fail in sequence ({why}): {}, {dull}", orders.verdict).into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A search within so many preemptions finds it, and one within one fewer finds nothing.
+fn fewest_preemptions(exhibit: &Exhibit, subject: &Subject, on: &On, fewest: u32) -> Result<(), Failed> {
+    let within = |preemptions| {
+        let on = match on.engine {
+            Engine::Loom => on.clone(),
+            // Ahead of its time one timer at most: every run in which time passes of itself is in any case.
+            _ => on.clone().strategy(StrategyName::Dfs).within(Bounds { firings: 1, ..on.bounds }),
+        };
+        let bounds = Bounds { preemptions: Some(preemptions), ..on.bounds };
+        on.check(exhibit, subject).bounds(bounds).run(subject.body)
+    };
+    let found = within(fewest);
+    if !on.expected.is_met_by(&found.verdict) {
+        return Err(format!("with {fewest} preemptions: {}", found.verdict).into());
+    }
+    if fewest > 0 {
+        let fewer = within(fewest - 1);
+        if fewer.verdict != Verdict::Clean || !fewer.exhaustive {
+            return Err(format!("with {} preemptions: {}", fewest - 1, fewer.verdict).into());
+        }
+    }
+    let token: Option<Token> = found.token;
+    match token.map(|token| token.run) {
+        Some(RunId::Iteration { bounds, .. }) if bounds.preemptions == Some(fewest) => Ok(()),
+        Some(RunId::Choices { .. }) if found.preemptions == Some(fewest) => Ok(()),
+        other => Err(format!("the token does not state its bounds: {other:?}").into()),
+    }
+}

@@ -741,18 +741,18 @@ impl Run {
 
     /// Every thread is blocked and time is about to pass to `until_ns`: is that past what an operation allows itself?
     fn check_deadlines(&self, until_ns: u64) -> Result<(), Finding> {
-        let late = self.operations.iter().find(|operation| operation.deadline_ns.is_some_and(|deadline| deadline < until_ns));
-        let Some(operation) = late else { return Ok(()) };
-        let mut finding = Finding::new(
-            Detector::Hang,
-            format!(
-                "{} of {} did not end within its {:?}",
-                operation.name,
-                self.thread_name(operation.thread),
-                operation.allowed
-            ),
-        )
-        .with(format!("entered at {}", place(operation.site)));
+        let is_late = |operation: &&ActiveOperation| operation.deadline_ns.is_some_and(|deadline| deadline < until_ns);
+        let Some(operation) = self.operations.iter().find(is_late) else { return Ok(()) };
+        // All that go on with a deadline, as which of them is late first is a matter of the schedule.
+        let timed = self.operations.iter().filter(|operation| operation.deadline_ns.is_some());
+        let mut reason: Vec<String> = timed
+            .map(|operation| {
+                format!("{} of {} (within {:?})", operation.name, self.thread_name(operation.thread), operation.allowed)
+            })
+            .collect();
+        reason.sort();
+        let mut finding = Finding::new(Detector::Hang, format!("{} did not end", reason.join(" and ")))
+            .with(format!("entered at {}", place(operation.site)));
         for line in self.tell_waits() {
             finding = finding.with(line);
         }

@@ -20,11 +20,11 @@ mod production;
 use crate::exhibit::{Exhibit, Expected, On, Sequential, Subject};
 use historic::Historic;
 use production::Production;
+use sim::invariant;
 use sim::sync::{Arc, Mutex};
 use sim::thread::{self, ThreadId};
 use sim::time::{self, Duration};
 use sim::verdict::Detector;
-use sim::{Bounds, StrategyName, invariant};
 
 /// From one tick of the clock to the next.
 const TICK: Duration = Duration::from_millis(20);
@@ -231,12 +231,12 @@ pub fn exhibit() -> Exhibit {
     subjects.extend(pair!(
         "before-950081c", "a stop from the callback lets the thread that is being joined go on", historic::BEFORE_950081C,
         "before-950081c-twin", "a stop from the callback leaves the thread to end", historic::BEFORE_950081C.quitting_for_good(),
-        [Stop], [Datagram], Hang on [shuttle], fewest None, Sequential::Clean
+        [Stop], [], Hang on [shuttle], fewest Some(2), Sequential::Clean
     ));
     subjects.extend(pair!(
         "patched-969bec9", "the clock reads a plain flag that the socket writes", historic::PATCHED_969BEC9,
         "patched-969bec9-twin", "the flag is atomic", historic::PATCHED_969BEC9.with_atomic_flag(),
-        [], [Datagram], Race on [loom, shuttle], fewest Some(0), Sequential::Clean
+        [], [Datagram], Race on [loom, shuttle], fewest Some(1), Sequential::Clean
     ));
     subjects.extend(pair!(
         "patched-86b7dd4-flush", "the clock wants the lock again after a retransmission, the socket joins it holding the lock",
@@ -254,7 +254,7 @@ pub fn exhibit() -> Exhibit {
         "patched-86b7dd4-hangup", "the clock wants the lock again after a retransmission, the application joins it holding the lock",
         historic::PATCHED_86B7DD4_HANGUP,
         "patched-86b7dd4-hangup-twin", "the clock tries for the lock again and goes without", historic::PATCHED_86B7DD4_HANGUP.trying_again(),
-        [Stop], [], Deadlock on [loom, shuttle], fewest Some(1), Sequential::Clean
+        [Stop], [], Deadlock on [loom, shuttle], fewest Some(2), Sequential::Clean
     ));
     subjects.extend(pair!(
         "patched-dad6e1d", "the lock of stop lies in the pool that stop resets", historic::PATCHED_DAD6E1D,
@@ -265,7 +265,7 @@ pub fn exhibit() -> Exhibit {
     subjects.extend(pair!(
         "restart", "start takes no lock and revives a thread that was to end", historic::RESTART,
         "restart-twin", "start joins the thread that was to end", historic::RESTART.joining_leftovers(),
-        [StartAfterTick], [], Invariant on [shuttle], fewest None, Sequential::Clean
+        [StartAfterTick], [], Invariant on [shuttle], fewest Some(2), Sequential::Clean
     ));
     subjects.extend(production_subjects());
     Exhibit {
@@ -328,12 +328,4 @@ fn production_subjects() -> Vec<Subject> {
             in_sequence: None,
         },
     ]
-}
-
-/// How far the shuttle subjects are explored under `ci/deep`.
-pub const DEEP_STRATEGIES: [StrategyName; 3] = [StrategyName::Random, StrategyName::Pct, StrategyName::Urw];
-
-/// The bounds that our clock is exhausted within.
-pub fn production_bounds() -> Bounds {
-    Bounds::default()
 }

@@ -55,8 +55,8 @@ pub(crate) fn summary(rows: &[Row], interrupted: usize, wall: Duration) -> Strin
 
 fn cells(row: &Row) -> [String; 9] {
     let verdict = match (&row.verdict, row.expected.as_str()) {
-        (None, _) => format!("not run: {}", row.detail.as_deref().unwrap_or_default()),
-        (Some(_), "unseen") if row.is_as_expected() => format!("unseen: {}", row.detail.as_deref().unwrap_or_default()),
+        (None, _) => "not run".to_owned(),
+        (Some(_), "unseen") if row.is_as_expected() => "unseen".to_owned(),
         (Some(verdict), _) if row.is_as_expected() => verdict.clone(),
         (Some(verdict), _) => format!("{verdict} (!)"),
     };
@@ -75,7 +75,13 @@ fn cells(row: &Row) -> [String; 9] {
         row.detector.clone().unwrap_or_default(),
         row.schedules.to_string(),
         format!("{:.2}s", row.wall_ms as f64 / 1000.0),
-        row.token.clone().unwrap_or_default(),
+        match &row.token {
+            Some(token) => token.clone(),
+            None if matches!(row.expected.as_str(), "unseen" | "not run") => {
+                format!("({})", row.detail.as_deref().unwrap_or_default())
+            }
+            None => String::new(),
+        },
     ]
 }
 

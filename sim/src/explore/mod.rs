@@ -323,7 +323,7 @@ impl Check {
                 let strategy = Strategy::Replay(crate::strategy::Replay::new(Vec::new()));
                 let found = match check.launch(plan, strategy, body, &progress, Learnt::default()) {
                     Ended::Found(found) => *found,
-                    Ended::Done(done) => match done.last {
+                    Ended::Done(done) => match done.potential.or(done.last) {
                         Some(last) => *last,
                         None => {
                             let why = format!("loom had {} iterations, the token wants number {iteration}", done.schedules);
