@@ -1,0 +1,225 @@
+//! Exploring, replaying and shrinking.
+
+#![cfg(all(feature = "loom", feature = "shuttle"))]
+
+use sim::explore::{Check, ReplayError};
+use sim::sync::{Arc, Condvar, Mutex};
+use sim::time::{self, Duration};
+use sim::token::{RunId, Token};
+use sim::verdict::{Detector, Verdict};
+use sim::{Bounds, Detectors, Engine, StrategyName, thread};
+use std::process::Command;
+
+/// Two workers, a timed wait, and a sleep: choices of several kinds.
+fn busy() {
+    let pair = Arc::new((Mutex::new(0), Condvar::new()));
+    let workers: Vec<_> = (0..2)
+        .map(|_| {
+            let pair = Arc::clone(&pair);
+            thread::spawn(move || {
+                *pair.0.lock() += 1;
+                time::sleep(Duration::from_millis(5));
+                pair.1.notify_one();
+            })
+        })
+        .collect();
+    let mut count = pair.0.lock();
+    while *count < 2 {
+        pair.1.wait_for(&mut count, Duration::from_millis(3));
+    }
+    drop(count);
+    let _ = sim::choose(3);
+    workers.into_iter().for_each(|worker| worker.join().unwrap());
+}
+
+fn abba() {
+    let locks = Arc::new((Mutex::new(()), Mutex::new(())));
+    let theirs = Arc::clone(&locks);
+    let other = thread::spawn(move || {
+        let _second = theirs.1.lock();
+        let _first = theirs.0.lock();
+    });
+    {
+        let _first = locks.0.lock();
+        let _second = locks.1.lock();
+    }
+    other.join().unwrap();
+}
+
+#[test]
+fn changing_any_one_choice_changes_the_trace_hash() {
+    let check = Check::new("flip", "busy", Engine::Shuttle);
+    let mut flipped = 0;
+    for seed in 0..20u64 {
+        // Some run that is not all dull.
+        let deviations: Vec<(u64, u64)> = (0..6).map(|n| (n * 5 + seed % 5, 1)).collect();
+        let base = check.replay_deviations(&deviations, busy).unwrap();
+        let answers: Vec<(u64, u64)> = base.choices.iter().map(|choice| (choice.arity, choice.value)).collect();
+        for (place, &(arity, value)) in answers.iter().enumerate() {
+            for other in (0..arity).filter(|other| *other != value) {
+                let mut changed: Vec<(u64, u64)> =
+                    (0u64..).zip(&answers).map(|(place, (_, value))| (place, *value)).filter(|(_, value)| *value != 0).collect();
+                changed.retain(|(at, _)| *at != place as u64);
+                if other != 0 {
+                    changed.push((place as u64, other));
+                    changed.sort_unstable();
+                }
+                let run = check.replay_deviations(&changed, busy).unwrap();
+                assert_ne!(run.trace_hash, base.trace_hash, "choice {place} from {value} to {other} of {deviations:?}");
+                flipped += 1;
+            }
+        }
+        let again = check.replay_deviations(&deviations, busy).unwrap();
+        assert_eq!((again.trace_hash, again.choices), (base.trace_hash, base.choices), "the same choices are the same run");
+    }
+    assert!(flipped > 200, "{flipped} choices were changed");
+}
+
+#[test]
+fn every_strategy_finds_it_and_its_token_replays() {
+    for strategy in StrategyName::ALL {
+        for seed in 0..10 {
+            let check = Check::new("abba", "two", Engine::Shuttle).strategy(strategy).seed(seed);
+            let report = check.run(abba);
+            assert_eq!(report.verdict.detector(), Some(Detector::Deadlock), "{strategy} {seed}");
+            let token = report.token.expect("what was caught has a token");
+            let replay = check.replay(&token.to_string().parse().unwrap(), true, abba).unwrap();
+            assert_eq!(replay.verdict, report.verdict);
+            assert_eq!(Some(replay.trace_hash), report.trace_hash);
+            assert_eq!(replay.schedules, 1);
+            assert!(!replay.trace.unwrap().events.is_empty());
+            let RunId::Choices { deviations, .. } = &token.run else { panic!("{token}") };
+            assert!(deviations.len() <= 2, "{strategy} {seed}: {token}");
+        }
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_exploration() {
+    for strategy in StrategyName::ALL {
+        let run = || Check::new("abba", "two", Engine::Shuttle).strategy(strategy).seed(5).shrink(false).run(abba);
+        let (first, second) = (run(), run());
+        assert_eq!((first.schedules, first.trace_hash), (second.schedules, second.trace_hash), "{strategy}");
+    }
+}
+
+#[test]
+fn loom_replays_its_iteration() {
+    let check = Check::new("abba", "two", Engine::Loom).bounds(Bounds { preemptions: None, firings: 2 });
+    let report = check.run(abba);
+    let token = report.token.unwrap();
+    let replay = check.replay(&token, true, abba).unwrap();
+    assert_eq!((replay.verdict, Some(replay.trace_hash)), (report.verdict, report.trace_hash));
+    assert_eq!(replay.schedules, report.schedules);
+}
+
+#[test]
+fn a_token_of_code_that_has_changed_says_so() {
+    for engine in [Engine::Shuttle, Engine::Loom] {
+        let check = Check::new("abba", "two", engine);
+        let token: Token = check.run(abba).token.unwrap();
+        let changed = check.replay(&token, false, || {
+            drop(Mutex::new(()).lock());
+            busy();
+        });
+        assert!(matches!(changed, Err(ReplayError::Changed { .. })), "{engine}: {changed:?}");
+    }
+}
+
+#[test]
+fn dfs_has_every_schedule_within_its_bounds() {
+    for preemptions in [Some(0), Some(1), None] {
+        let bounds = Bounds { preemptions, firings: 1 };
+        let report = Check::new("two", "adders", Engine::Shuttle).strategy(StrategyName::Dfs).bounds(bounds).run(|| {
+            let count = Arc::new(Mutex::new(0));
+            let theirs = Arc::clone(&count);
+            let other = thread::spawn(move || *theirs.lock() += 1);
+            *count.lock() += 1;
+            other.join().unwrap();
+        });
+        assert!(report.exhaustive && report.verdict == Verdict::Clean);
+        assert_eq!(report.bounds, Some(bounds));
+    }
+}
+
+#[test]
+fn a_budget_that_ended_is_never_called_clean() {
+    let short = Check::new("busy", "body", Engine::Shuttle).schedules(u64::MAX).budget(Duration::from_millis(50)).run(busy);
+    assert_eq!(short.verdict.name(), "inconclusive", "{}", short.verdict);
+    let loom = Check::new("busy", "body", Engine::Loom).bounds(Bounds { preemptions: None, firings: 2 });
+    let short = loom.budget(Duration::from_millis(50)).run(busy);
+    assert_eq!((short.verdict.name(), short.exhaustive), ("inconclusive", false), "{}", short.verdict);
+}
+
+#[test]
+fn what_lives_longer_than_its_run_is_an_error_that_says_so() {
+    static LEFT: std::sync::Mutex<Option<Arc<Mutex<u32>>>> = std::sync::Mutex::new(None);
+    let report = Check::new("static", "lock", Engine::Shuttle).run(|| {
+        let left = LEFT.lock().unwrap().take();
+        if let Some(left) = left {
+            *left.lock() += 1;
+        }
+        *LEFT.lock().unwrap() = Some(Arc::new(Mutex::new(0)));
+    });
+    let Verdict::Caught(finding) = &report.verdict else { panic!("{}", report.verdict) };
+    assert!(finding.detector == Detector::Panic && finding.reason.contains("a static outlives its run"), "{finding}");
+}
+
+#[test]
+fn detectors_can_be_off() {
+    let race = || {
+        let cell = Arc::new(sim::cell::CheckedCell::new(0));
+        let theirs = Arc::clone(&cell);
+        let other = thread::spawn(move || theirs.set(1));
+        cell.set(2);
+        other.join().unwrap();
+    };
+    let check = Check::new("race", "cell", Engine::Shuttle);
+    assert_eq!(check.run(race).verdict.detector(), Some(Detector::Race));
+    assert_eq!(check.detectors(Detectors::OFF).run(race).verdict, Verdict::Clean);
+}
+
+#[test]
+fn a_tokens_choices_that_are_too_many_go_to_a_file() {
+    let folder = std::env::temp_dir().join(format!("glare-choices-{}", std::process::id()));
+    let deviations = (0..500).map(|n| (n * 3, 2)).collect();
+    let token =
+        Token { exhibit: "e".into(), subject: "s".into(), engine: Engine::Shuttle, run: RunId::Choices { shape: 7, deviations } };
+    let line = token.in_a_line(&folder).unwrap();
+    assert!(line.fits_a_line() && matches!(line.run, RunId::Digest(_)));
+    let read: Token = line.to_string().parse().unwrap();
+    assert_eq!(read.clone().resolve(&folder), Ok(token));
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(read.resolve(&folder).is_err());
+}
+
+/// Fails by itself only where the next test runs it so.
+#[test]
+fn a_model_that_fails_where_asked() {
+    if std::env::var_os("GLARE_TEST_MODEL_FAILS").is_some() {
+        sim::model(abba);
+    }
+}
+
+#[test]
+fn a_model_prints_a_token_that_replays_just_that_run() {
+    let run = |replay: Option<&str>| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "a_model_that_fails_where_asked", "--nocapture"]).env("GLARE_TEST_MODEL_FAILS", "1");
+        command.env_remove("GLARE_REPLAY");
+        if let Some(token) = replay {
+            command.env("GLARE_REPLAY", token);
+        }
+        let output = command.output().unwrap();
+        assert!(!output.status.success(), "it fails");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let text = run(None);
+    let token = text.split("GLARE_REPLAY='").nth(1).and_then(|rest| rest.split('\'').next());
+    let token = token.unwrap_or_else(|| panic!("no token in {text}"));
+    assert!(text.contains("deadlock"), "{text}");
+    let again = run(Some(token));
+    assert!(again.contains("deadlock") && again.contains(&format!("replayed {token}")), "{again}");
+    let damaged = run(Some(&token.replace("glare1", "glare9")));
+    assert!(damaged.contains("expected a token of version glare1"), "{damaged}");
+}
