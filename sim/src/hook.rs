@@ -1,8 +1,10 @@
 //! The panic hook under an engine: keeps the message, and stops a run in which loom itself gave up.
 
 use crate::engine::{Engine, current};
+#[cfg(feature = "loom")]
 use crate::run;
 use crate::trace::place;
+#[cfg(feature = "loom")]
 use crate::verdict::{Detector, Finding};
 use std::cell::RefCell;
 use std::panic::PanicHookInfo;
@@ -47,6 +49,7 @@ fn on_panic(info: &PanicHookInfo<'_>) {
         _ => "a panic without a message".to_owned(),
     };
     let at = info.location().map(place).unwrap_or_default();
+    #[cfg(feature = "loom")]
     if current() == Engine::Loom {
         stop_if_loom_gave_up(&message);
     }
@@ -55,6 +58,7 @@ fn on_panic(info: &PanicHookInfo<'_>) {
 
 /// Loom says what it finds by panicking in the middle of its own state, from where unwinding would panic again and abort. So the
 /// run ends here: the finding is sent, and this OS thread goes no further.
+#[cfg(feature = "loom")]
 fn stop_if_loom_gave_up(message: &str) {
     if message.starts_with("deadlock; threads") {
         run::fail(run::with(|run| run.stuck()));

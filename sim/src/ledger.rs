@@ -22,6 +22,7 @@ pub struct ResourceId {
 
 /// Enters a resource of this kind ("pool", "session"). Until [`release`] it is live; left so at the end of a run it is a `leak`.
 #[track_caller]
+#[inline]
 pub fn register(kind: &'static str) -> ResourceId {
     #[cfg(feature = "model")]
     if current() != Engine::Real {
@@ -41,6 +42,7 @@ pub fn register(kind: &'static str) -> ResourceId {
 
 /// Uses the resource. After its release that is a `use-after-release`.
 #[track_caller]
+#[inline]
 pub fn touch(resource: ResourceId) {
     #[cfg(feature = "model")]
     enter(resource, false, Location::caller());
@@ -49,6 +51,7 @@ pub fn touch(resource: ResourceId) {
 
 /// Releases the resource. A second time that is a `double-release`.
 #[track_caller]
+#[inline]
 pub fn release(resource: ResourceId) {
     #[cfg(feature = "model")]
     enter(resource, true, Location::caller());

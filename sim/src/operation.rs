@@ -7,6 +7,7 @@ use std::time::Duration;
 /// Under an engine the `hang` detector watches the deadline on virtual time, and the coverage of a check counts which operations
 /// overlapped. In production it does nothing.
 #[track_caller]
+#[inline]
 #[must_use = "the operation ends at once"]
 pub fn operation(name: &'static str, deadline: impl Into<Option<Duration>>) -> Operation {
     #[cfg(feature = "model")]

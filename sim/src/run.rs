@@ -71,6 +71,8 @@ pub(crate) enum Wake {
 #[derive(Debug)]
 pub(crate) struct Thread {
     pub(crate) name: Option<Arc<str>>,
+    /// Its number in shuttle.
+    #[cfg_attr(not(feature = "shuttle"), expect(dead_code, reason = "only shuttle numbers tasks of its own"))]
     pub(crate) task: usize,
     pub(crate) state: State,
     pub(crate) waiting: Option<(WaitFor, Site)>,
@@ -161,6 +163,7 @@ pub(crate) enum Message {
     /// The engine itself panicked.
     Broke(String),
     /// On loom: mutexes made at this place are tried, which loom's own cannot bear; to be run again with ours.
+    #[cfg_attr(not(feature = "loom"), expect(dead_code, reason = "only loom begins again"))]
     TriedMutex(Site),
     /// Exploration ended.
     Done(Box<Done>),
@@ -270,6 +273,7 @@ pub(crate) fn fail(finding: Finding) -> ! {
 }
 
 /// Ends the check because a bound was met.
+#[cfg(feature = "loom")]
 pub(crate) fn give_up(why: String) -> ! {
     let (outbox, found) = with(|run| {
         let mut found = run.found(Finding::new(Detector::Invariant, why));

@@ -87,6 +87,7 @@ impl Sub<Instant> for Instant {
 
 /// Waits. Under an engine a sleep of nothing is a yield.
 #[track_caller]
+#[inline]
 pub fn sleep(duration: Duration) {
     #[cfg(feature = "model")]
     if current() != Engine::Real {

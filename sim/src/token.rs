@@ -243,9 +243,34 @@ fn decode(text: &str) -> Option<String> {
     String::from_utf8(out).ok()
 }
 
+/// What holds of any bytes: fuzz targets, property tests and corpus tests share these bodies.
+pub mod properties {
+    use super::Token;
+
+    /// Reading never panics, and what is read is written as it was.
+    pub fn reading(bytes: &[u8]) {
+        let Ok(text) = std::str::from_utf8(bytes) else { return };
+        if let Ok(token) = text.parse::<Token>() {
+            let written = token.to_string();
+            assert_eq!(written.parse(), Ok(token), "{text}");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_corpus_holds() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/token");
+        let mut count = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            properties::reading(&std::fs::read(entry.unwrap().path()).unwrap());
+            count += 1;
+        }
+        assert!(count > 0, "an empty corpus shows nothing");
+    }
 
     fn tokens() -> Vec<Token> {
         let runs = [

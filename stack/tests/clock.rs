@@ -1,5 +1,7 @@
 //! The clock in production: real threads, real time. What the engines prove stands in the exhibits.
 
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "the test stands outside of what is tested")]
+
 use stack::buffer::pool::Pool;
 use stack::media::clock::{ClockConfig, ClockError, Stopped, ThreadClock};
 use std::sync::Arc;

@@ -80,7 +80,7 @@ pub(crate) fn find_subject<'a>(exhibit: &'a Exhibit, name: &str) -> Result<&'a S
     })
 }
 
-pub(crate) fn find_on<'a>(subject: &'a Subject, engine: Engine) -> Result<&'a On, Failure> {
+pub(crate) fn find_on(subject: &Subject, engine: Engine) -> Result<&On, Failure> {
     subject.on(engine).filter(|on| !matches!(on.expected, Expected::NotRun(_))).ok_or_else(|| {
         let engines: Vec<&str> = subject.on.iter().map(|on| on.engine.name()).collect();
         Failure::Usage(format!("{} does not run on {engine}, but on {}", subject.name, engines.join(" and ")))

@@ -31,6 +31,7 @@ pub(super) struct Settings {
     pub(super) engine: Engine,
     pub(super) bounds: Bounds,
     pub(super) detectors: Detectors,
+    #[cfg_attr(not(feature = "shuttle"), expect(dead_code, reason = "loom's threads have stacks of one size"))]
     pub(super) stack_size_bytes: usize,
 }
 

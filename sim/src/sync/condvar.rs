@@ -38,6 +38,7 @@ impl WaitTimeoutResult {
 impl Condvar {
     /// A condition that nobody waits for.
     #[track_caller]
+    #[inline]
     pub fn new() -> Self {
         #[cfg(feature = "model")]
         if crate::engine::current() != crate::engine::Engine::Real {
@@ -50,6 +51,7 @@ impl Condvar {
 
     /// Gives the lock back, waits for a notification, and takes the lock again.
     #[track_caller]
+    #[inline]
     pub fn wait<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T>) {
         match &self.raw {
             RawCondvar::Real(condvar) => condvar.wait(&mut guard.data),
@@ -62,6 +64,7 @@ impl Condvar {
 
     /// Like [`Condvar::wait`], for `timeout` at most.
     #[track_caller]
+    #[inline]
     pub fn wait_for<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T>, timeout: Duration) -> WaitTimeoutResult {
         match &self.raw {
             RawCondvar::Real(condvar) => WaitTimeoutResult(condvar.wait_for(&mut guard.data, timeout).timed_out()),
@@ -76,6 +79,7 @@ impl Condvar {
 
     /// Waits until `condition` is false.
     #[track_caller]
+    #[inline]
     pub fn wait_while<T: ?Sized>(&self, guard: &mut MutexGuard<'_, T>, mut condition: impl FnMut(&mut T) -> bool) {
         while condition(&mut **guard) {
             self.wait(guard);
@@ -84,6 +88,7 @@ impl Condvar {
 
     /// Wakes one waiter. A notification that nobody waits for is lost.
     #[track_caller]
+    #[inline]
     pub fn notify_one(&self) {
         match &self.raw {
             RawCondvar::Real(condvar) => {
@@ -96,6 +101,7 @@ impl Condvar {
 
     /// Wakes every waiter.
     #[track_caller]
+    #[inline]
     pub fn notify_all(&self) {
         match &self.raw {
             RawCondvar::Real(condvar) => {

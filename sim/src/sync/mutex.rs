@@ -54,6 +54,7 @@ impl<T: ?Sized> Mutex<T> {
 
     /// Waits for the lock, for `timeout` at most.
     #[track_caller]
+    #[inline]
     pub fn try_lock_for(&self, timeout: Duration) -> Option<MutexGuard<'_, T>> {
         let raw = self.raw.try_lock_for(Mode::Exclusive, timeout, Location::caller())?;
         Some(MutexGuard { data: self.data.try_lock_for(timeout)?, raw })

@@ -3,7 +3,9 @@
 #[cfg(feature = "model")]
 use crate::engine::{Engine, current};
 #[cfg(feature = "model")]
-use crate::kernel::{self, Gate};
+use crate::kernel;
+#[cfg(feature = "loom")]
+use crate::kernel::Gate;
 #[cfg(feature = "model")]
 use crate::run::{Nature, Obj, Site, WaitFor, me, nanos, with};
 #[cfg(feature = "model")]
@@ -181,28 +183,29 @@ impl RawLock {
         }
         let mut waits = false;
         loop {
-            let gate = self.gate();
-            let free = with(|run| {
-                let free = run.lock_is_free_after(me, obj, shared, waits);
+            {
+                let _gate = self.gate();
+                let free = with(|run| {
+                    let free = run.lock_is_free_after(me, obj, shared, waits);
+                    if free {
+                        if waits && !shared {
+                            run.writer_waits(obj, false);
+                        }
+                        run.locked(me, obj, shared, site);
+                    } else {
+                        if !waits && !shared {
+                            run.writer_waits(obj, true);
+                        }
+                        run.queue_for(obj, me);
+                    }
+                    free
+                });
                 if free {
-                    if waits && !shared {
-                        run.writer_waits(obj, false);
-                    }
-                    run.locked(me, obj, shared, site);
-                } else {
-                    if !waits && !shared {
-                        run.writer_waits(obj, true);
-                    }
-                    run.queue_for(obj, me);
+                    return self.guard(mode, site);
                 }
-                free
-            });
-            if free {
-                return self.guard(mode, site);
+                waits = true;
+                kernel::block(WaitFor::Lock(obj), None, site);
             }
-            waits = true;
-            kernel::block(WaitFor::Lock(obj), None, site);
-            drop(gate);
             kernel::park();
         }
     }

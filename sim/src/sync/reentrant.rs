@@ -13,6 +13,7 @@ pub struct ReentrantMutex<T: ?Sized> {
 impl<T> ReentrantMutex<T> {
     /// A free lock around `value`.
     #[track_caller]
+    #[inline]
     pub fn new(value: T) -> Self {
         ReentrantMutex { raw: RawLock::reentrant(Location::caller()), data: parking_lot::ReentrantMutex::new(value) }
     }
@@ -29,6 +30,7 @@ impl<T: ?Sized> ReentrantMutex<T> {
 
     /// Takes the lock if it is free or one's own.
     #[track_caller]
+    #[inline]
     pub fn try_lock(&self) -> Option<ReentrantMutexGuard<'_, T>> {
         let raw = self.raw.try_lock(Mode::Exclusive, Location::caller())?;
         Some(ReentrantMutexGuard { data: self.data.try_lock()?, _raw: raw })
@@ -36,6 +38,7 @@ impl<T: ?Sized> ReentrantMutex<T> {
 
     /// Waits for the lock, for `timeout` at most.
     #[track_caller]
+    #[inline]
     pub fn try_lock_for(&self, timeout: Duration) -> Option<ReentrantMutexGuard<'_, T>> {
         let raw = self.raw.try_lock_for(Mode::Exclusive, timeout, Location::caller())?;
         Some(ReentrantMutexGuard { data: self.data.try_lock_for(timeout)?, _raw: raw })
@@ -58,6 +61,7 @@ pub struct ReentrantMutexGuard<'a, T: ?Sized> {
 impl<T: ?Sized> Deref for ReentrantMutexGuard<'_, T> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
         &self.data
     }

@@ -12,6 +12,7 @@ pub struct RwLock<T: ?Sized> {
 impl<T> RwLock<T> {
     /// A free lock around `value`.
     #[track_caller]
+    #[inline]
     pub fn new(value: T) -> Self {
         RwLock { raw: RawLock::read_write(Location::caller()), data: parking_lot::RwLock::new(value) }
     }
@@ -41,6 +42,7 @@ impl<T: ?Sized> RwLock<T> {
 
     /// Shares the lock if no writer has or awaits it.
     #[track_caller]
+    #[inline]
     pub fn try_read(&self) -> Option<RwLockReadGuard<'_, T>> {
         let raw = self.raw.try_lock(Mode::Shared, Location::caller())?;
         Some(RwLockReadGuard { data: self.data.try_read()?, _raw: raw })
@@ -48,6 +50,7 @@ impl<T: ?Sized> RwLock<T> {
 
     /// Takes the lock if nobody has it.
     #[track_caller]
+    #[inline]
     pub fn try_write(&self) -> Option<RwLockWriteGuard<'_, T>> {
         let raw = self.raw.try_lock(Mode::Exclusive, Location::caller())?;
         Some(RwLockWriteGuard { data: self.data.try_write()?, _raw: raw })
@@ -70,6 +73,7 @@ pub struct RwLockReadGuard<'a, T: ?Sized> {
 impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
         &self.data
     }
@@ -85,12 +89,14 @@ pub struct RwLockWriteGuard<'a, T: ?Sized> {
 impl<T: ?Sized> Deref for RwLockWriteGuard<'_, T> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
         &self.data
     }
 }
 
 impl<T: ?Sized> DerefMut for RwLockWriteGuard<'_, T> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut T {
         &mut self.data
     }

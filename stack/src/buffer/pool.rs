@@ -156,9 +156,69 @@ impl Drop for Block {
     }
 }
 
+/// What holds of any sequence of calls: fuzz targets, property tests and corpus tests share these bodies.
+pub mod properties {
+    use super::{Block, Pool, PoolError};
+
+    /// Each byte is a call. The account is what a sum in a variable says it is, and refusals change nothing.
+    pub fn accounting(bytes: &[u8]) {
+        const CAPACITY_BYTES: usize = 300;
+        let pool = Pool::new("fuzzed", CAPACITY_BYTES);
+        // The blocks of this life of the pool, and those of earlier ones.
+        let (mut live, mut old): (Vec<Block>, Vec<Block>) = (Vec::new(), Vec::new());
+        let mut refused = 0;
+        for byte in bytes {
+            let used: usize = live.iter().map(|block| block.bytes().len()).sum();
+            assert_eq!(pool.used_bytes(), Ok(used));
+            match byte {
+                0..=199 => match pool.allocate(usize::from(*byte)) {
+                    Ok(block) => {
+                        assert!(used + usize::from(*byte) <= CAPACITY_BYTES && block.bytes().iter().all(|byte| *byte == 0));
+                        live.push(block);
+                    }
+                    Err(PoolError::Exhausted { expected_bytes, free_bytes, .. }) => {
+                        assert_eq!((expected_bytes, free_bytes), (usize::from(*byte), CAPACITY_BYTES - used));
+                        assert!(expected_bytes > free_bytes);
+                        refused += 1;
+                    }
+                    Err(error) => panic!("{error}"),
+                },
+                200..=229 if !live.is_empty() => drop(live.swap_remove(usize::from(*byte) % live.len())),
+                230..=244 => drop(old.pop()),
+                245..=254 => {
+                    assert_eq!(pool.reset(), Ok(used));
+                    old.append(&mut live);
+                }
+                _ => {}
+            }
+            assert_eq!(pool.exhausted_count(), refused);
+        }
+        assert!(pool.release() && !pool.release());
+        assert!(pool.used_bytes().is_err() && pool.reset().is_err());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_corpus_holds() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/pool");
+        let mut count = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            properties::accounting(&std::fs::read(entry.unwrap().path()).unwrap());
+            count += 1;
+        }
+        assert!(count > 0, "an empty corpus shows nothing");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn accounting_holds(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
+            properties::accounting(&bytes);
+        }
+    }
 
     #[test]
     fn the_account_is_exact_at_all_times() {

@@ -183,9 +183,73 @@ impl ClockCore {
     }
 }
 
+/// What holds at any pace of time: fuzz targets, property tests and corpus tests share these bodies.
+pub mod properties {
+    use super::{CatchUp, ClockConfig, ClockCore, ClockPoll};
+    use sim::time::Instant;
+    use std::time::Duration;
+
+    /// The first bytes are the configuration, the others how far time goes from poll to poll. Ticks come in order, never early, never
+    /// twice; what is skipped is counted; what is due is given at once as far as the policy makes up for it.
+    pub fn any_pace(bytes: &[u8]) {
+        let [rate, samples, policy, steps @ ..] = bytes else { return };
+        let config = ClockConfig {
+            rate_hz: [1, 8000, 11_025, 44_100, 48_000, 90_000, u32::MAX, 0][usize::from(rate % 8)],
+            samples_per_tick: [1, 80, 160, 441, 960, 3003, u32::MAX, 0][usize::from(samples % 8)],
+            catch_up: if *policy == 0 { CatchUp::Skip } else { CatchUp::Burst { ticks_max: u32::from(*policy) } },
+            ..ClockConfig::default()
+        };
+        let Ok(mut core) = ClockCore::new(config, Instant::from_origin(Duration::ZERO)) else {
+            assert!(config.rate_hz == 0 || config.samples_per_tick == 0);
+            return;
+        };
+        let (mut now, mut next, mut given, mut skipped) = (Instant::from_origin(Duration::ZERO), 0, 0, 0);
+        for step in steps {
+            now += Duration::from_nanos(1u64.checked_shl(u32::from(*step) % 50).unwrap_or(1));
+            // At most what the policy makes up for, the tick that is due, and then a wait.
+            for _ in 0..usize::from(*policy) + 2 {
+                match core.poll(now) {
+                    ClockPoll::Wait(until) => {
+                        assert!(until > now, "a wait is for later");
+                        break;
+                    }
+                    ClockPoll::Tick(tick) => {
+                        assert_eq!(tick.index, next + tick.skipped, "ticks come in order, and what is left out is counted");
+                        assert!(tick.due <= now && now - tick.due == tick.lateness, "no tick is early");
+                        assert_eq!(tick.timestamp_samples, tick.index * u64::from(config.samples_per_tick));
+                        next = tick.index + 1;
+                        given += 1;
+                        skipped += tick.skipped;
+                    }
+                }
+            }
+        }
+        assert_eq!((core.counters().ticks, core.counters().skipped), (given, skipped));
+        assert_eq!(given + skipped, next);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_corpus_holds() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/clock_core");
+        let mut count = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            properties::any_pace(&std::fs::read(entry.unwrap().path()).unwrap());
+            count += 1;
+        }
+        assert!(count > 0, "an empty corpus shows nothing");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_pace_holds(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200)) {
+            properties::any_pace(&bytes);
+        }
+    }
 
     fn at(nanos: u64) -> Instant {
         Instant::from_origin(Duration::from_nanos(nanos))
