@@ -1,0 +1,223 @@
+//! Steps and choices, and who runs next: scheduling and virtual time on shuttle and cases.
+
+use super::{AFTERLIFE_NS, ActiveOperation, IDLE_ROUNDS_MAX, Obj, Run, STEPS_MAX, Site, State, Wake, me};
+use crate::choice::Choice;
+use crate::choice::Kind;
+use crate::choice::mix;
+use crate::engine::Engine;
+use crate::trace::Event;
+use crate::trace::Op;
+use crate::trace::place;
+use crate::verdict::Detector;
+use crate::verdict::Finding;
+use std::sync::atomic::Ordering;
+
+impl Run {
+    /// Notes a step of `thread`.
+    #[inline]
+    pub(crate) fn record(&mut self, thread: u32, op: Op, obj: Option<Obj>, site: Site) {
+        let id = obj.map_or(u64::from(u32::MAX), |obj| u64::from(obj.id));
+        self.hash = mix(self.hash, (id << 32) | (u64::from(thread) << 8) | op as u64);
+        self.steps += 1;
+        if self.steps & 0xff == 0 {
+            self.progress.steps.fetch_add(1, Ordering::Relaxed);
+        }
+        if self.trace.is_some() {
+            self.record_event(thread, op, obj, site);
+        }
+    }
+
+    #[cold]
+    pub(super) fn record_event(&mut self, thread: u32, op: Op, obj: Option<Obj>, site: Site) {
+        let object = obj.map(|obj| self.object_name(obj)).unwrap_or_default();
+        let now_ns = self.now(thread);
+        let choices = self.choices.len() as u64;
+        if let Some(trace) = &mut self.trace {
+            trace.events.push(Event { thread, now_ns, op, object, site: place(site), choices });
+        }
+    }
+
+    /// The time that `thread` sees.
+    pub(crate) fn now(&self, thread: u32) -> u64 {
+        match self.engine {
+            Engine::Loom => self.threads[thread as usize].now_ns,
+            _ => self.now_ns,
+        }
+    }
+
+    /// A choice of the program or of a primitive.
+    pub(crate) fn choose(&mut self, kind: Kind, arity: u64) -> u64 {
+        if arity <= 1 {
+            return 0;
+        }
+        let value = self.strategy.choose(kind, arity);
+        self.push_choice(Choice { kind, arity, value, preempts: false });
+        value
+    }
+
+    #[inline]
+    fn push_choice(&mut self, choice: Choice) {
+        self.hash = mix(self.hash, (u64::from(choice.kind.code()) << 56) ^ (choice.arity << 24) ^ choice.value);
+        self.choices.push(choice);
+        if let Some(mirror) = &self.mirror {
+            mirror.lock().push(choice);
+        }
+    }
+
+    /// A point at which another thread may run: true if one is to.
+    #[inline]
+    pub(crate) fn point(&mut self, me: u32, progresses: bool) -> Result<bool, Finding> {
+        self.strategy.stepped(me);
+        if self.steps > STEPS_MAX {
+            return Err(self.endless());
+        }
+        if progresses && self.yielding > 0 {
+            self.stop_yielding();
+        }
+        if self.timers > 0 {
+            self.fire_early();
+        }
+        if self.threads.len() == 1 {
+            return Ok(false);
+        }
+        self.options.clear();
+        self.options.push(me);
+        for (id, thread) in self.threads.iter().enumerate() {
+            if thread.state == State::Ready && id as u32 != me && !thread.yielded {
+                self.options.push(id as u32);
+            }
+        }
+        Ok(self.pick(true) != me)
+    }
+
+    /// The current thread lets others run first: true if one is to.
+    pub(crate) fn yield_point(&mut self, me: u32) -> Result<bool, Finding> {
+        self.strategy.stepped(me);
+        if self.steps > STEPS_MAX {
+            return Err(self.endless());
+        }
+        if !self.threads[me as usize].yielded {
+            self.threads[me as usize].yielded = true;
+            self.yielding += 1;
+        }
+        self.pick_ready(me).map(|picked| picked != me)
+    }
+
+    /// The current thread has blocked or ended: picks who runs. It may be the current thread, if its time came.
+    pub(crate) fn pick_ready(&mut self, me: u32) -> Result<u32, Finding> {
+        if self.timers > 0 && self.threads.iter().any(|thread| thread.state == State::Ready && !thread.yielded) {
+            self.fire_early();
+        }
+        loop {
+            self.options.clear();
+            for (id, thread) in self.threads.iter().enumerate() {
+                if thread.state == State::Ready && !thread.yielded {
+                    self.options.push(id as u32);
+                }
+            }
+            if !self.options.is_empty() {
+                // The dull answer is the current thread, where it can run.
+                if let Some(position) = self.options.iter().position(|&id| id == me) {
+                    self.options[..=position].rotate_right(1);
+                }
+                return Ok(self.pick(false));
+            }
+            if self.yielding > 0 {
+                self.idle_rounds += 1;
+                if self.idle_rounds > IDLE_ROUNDS_MAX {
+                    return Err(self.livelock());
+                }
+                if self.timers > 0 {
+                    self.advance()?;
+                } else {
+                    self.now_ns += 1_000_000;
+                    self.check_deadlines(self.now_ns)?;
+                }
+                self.stop_yielding();
+            } else if self.timers > 0 {
+                self.advance()?;
+            } else {
+                return Err(self.stuck());
+            }
+        }
+    }
+
+    #[inline]
+    fn pick(&mut self, preempts: bool) -> u32 {
+        let me = me();
+        if self.options.len() == 1 {
+            let picked = self.options[0];
+            self.next = (picked != me).then_some(picked);
+            return picked;
+        }
+        let value = self.strategy.schedule(&self.options, preempts);
+        let arity = self.options.len() as u64;
+        self.push_choice(Choice { kind: Kind::Schedule, arity, value: value as u64, preempts });
+        let picked = self.options[value];
+        // Set for a switch only: an answer that nobody collects would be taken for the next one.
+        self.next = (picked != me).then_some(picked);
+        picked
+    }
+
+    pub(super) fn stop_yielding(&mut self) {
+        self.threads.iter_mut().for_each(|thread| thread.yielded = false);
+        self.yielding = 0;
+    }
+
+    fn fire_early(&mut self) {
+        if self.choose(Kind::Timer, 2) == 1
+            && let Some(earliest) = self.earliest_deadline()
+        {
+            self.fire(earliest);
+        }
+    }
+
+    fn earliest_deadline(&self) -> Option<u64> {
+        self.threads.iter().filter(|thread| thread.state == State::Blocked).filter_map(|thread| thread.deadline_ns).min()
+    }
+
+    /// Nothing can run: time passes to the next timer.
+    fn advance(&mut self) -> Result<(), Finding> {
+        let Some(earliest) = self.earliest_deadline() else { return Err(self.stuck()) };
+        self.check_deadlines(earliest)?;
+        if let Some(ended) = self.main_ended_ns
+            && earliest > ended.saturating_add(AFTERLIFE_NS)
+        {
+            let alive: Vec<String> = self.unfinished().map(|thread| self.thread_name(thread)).collect();
+            let reason = format!("{} still ran 60 s after the body had ended", alive.join(", "));
+            return Err(Finding::new(Detector::Leak, reason));
+        }
+        self.fire(earliest);
+        Ok(())
+    }
+
+    fn fire(&mut self, until_ns: u64) {
+        self.now_ns = self.now_ns.max(until_ns);
+        for id in 0..self.threads.len() {
+            let thread = &self.threads[id];
+            if thread.state == State::Blocked && thread.deadline_ns.is_some_and(|deadline| deadline <= self.now_ns) {
+                self.wake(id as u32, Wake::TimedOut);
+            }
+        }
+    }
+
+    /// Every thread is blocked and time is about to pass to `until_ns`: is that past what an operation allows itself?
+    fn check_deadlines(&self, until_ns: u64) -> Result<(), Finding> {
+        let is_late = |operation: &&ActiveOperation| operation.deadline_ns.is_some_and(|deadline| deadline < until_ns);
+        let Some(operation) = self.operations.iter().find(is_late) else { return Ok(()) };
+        // All that go on with a deadline, as which of them is late first is a matter of the schedule.
+        let timed = self.operations.iter().filter(|operation| operation.deadline_ns.is_some());
+        let mut reason: Vec<String> = timed
+            .map(|operation| {
+                format!("{} of {} (within {:?})", operation.name, self.thread_name(operation.thread), operation.allowed)
+            })
+            .collect();
+        reason.sort();
+        let mut finding = Finding::new(Detector::Hang, format!("{} did not end", reason.join(" and ")))
+            .with(format!("entered at {}", place(operation.site)));
+        for line in self.tell_waits() {
+            finding = finding.with(line);
+        }
+        Err(finding)
+    }
+}

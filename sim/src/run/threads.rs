@@ -1,0 +1,189 @@
+//! The threads of a run: from their spawn to their end, blocked and woken between.
+
+use super::{Nature, Object, Run, Site, State, Thread, WaitFor, Wake, me};
+use crate::happens::VectorClock;
+use crate::trace::Op;
+use crate::trace::place;
+use crate::verdict::Detector;
+use crate::verdict::Finding;
+use smallvec::SmallVec;
+use std::sync::Arc;
+
+impl Run {
+    pub(crate) fn spawn(&mut self, name: Option<Arc<str>>) -> u32 {
+        let id = self.threads.len() as u32;
+        let (mut clock, mut order_clock, mut now_ns) = (VectorClock::default(), VectorClock::default(), 0);
+        if let Some(parent) = self.threads.get_mut(if id == 0 { usize::MAX } else { me() as usize }) {
+            clock = parent.clock.clone();
+            order_clock = parent.order_clock.clone();
+            now_ns = parent.now_ns;
+            parent.clock.tick(me() as usize);
+            parent.order_clock.tick(me() as usize);
+        }
+        clock.tick(id as usize);
+        order_clock.tick(id as usize);
+        self.threads.push(Thread {
+            name,
+            task: id as usize,
+            state: State::Ready,
+            waiting: None,
+            deadline_ns: None,
+            wake: None,
+            wait_number: 0,
+            yielded: false,
+            held: SmallVec::new(),
+            clock,
+            order_clock,
+            now_ns,
+            firings: Vec::new(),
+            locals: Vec::new(),
+            #[cfg(feature = "loom")]
+            loom: None,
+        });
+        id
+    }
+
+    pub(crate) fn thread_name(&self, thread: u32) -> String {
+        match self.threads.get(thread as usize).and_then(|thread| thread.name.as_deref()) {
+            Some(name) => name.to_owned(),
+            None => format!("thread-{thread}"),
+        }
+    }
+
+    /// Marks `thread` as ended and wakes who waits for that. True if no thread is left.
+    pub(crate) fn finish(&mut self, thread: u32) -> bool {
+        self.idle_rounds = 0;
+        if self.threads[thread as usize].yielded {
+            self.threads[thread as usize].yielded = false;
+            self.yielding -= 1;
+        }
+        self.threads[thread as usize].state = State::Finished;
+        if thread == 0 {
+            self.main_ended_ns = Some(self.now_ns);
+        }
+        for other in 0..self.threads.len() as u32 {
+            if matches!(self.threads[other as usize].waiting, Some((WaitFor::Thread(target), _)) if target == thread) {
+                self.wake(other, Wake::Notified);
+            }
+        }
+        self.threads.iter().all(|thread| thread.state == State::Finished)
+    }
+
+    /// What is wrong with a run that has ended: resources left.
+    pub(crate) fn leftovers(&self) -> Option<Finding> {
+        let mut left = self.objects.iter().filter(|object| object.nature == Nature::Resource && object.released.is_none());
+        let first = left.next()?;
+        let tell = |object: &Object| format!("{} registered at {}", object.kind, place(object.site));
+        let mut finding = Finding::new(Detector::Leak, format!("{} was never released", tell(first)));
+        for object in left {
+            finding = finding.with(format!("nor was {}", tell(object)));
+        }
+        Some(finding)
+    }
+
+    /// `other` learns what the current thread knows.
+    pub(crate) fn inform(&mut self, other: u32) {
+        let from = me() as usize;
+        if from == other as usize {
+            return;
+        }
+        if let Ok([from_thread, to]) = self.threads.get_disjoint_mut([from, other as usize]) {
+            to.clock.join(&from_thread.clock);
+            to.order_clock.join(&from_thread.order_clock);
+            to.now_ns = to.now_ns.max(from_thread.now_ns);
+            from_thread.clock.tick(from);
+            from_thread.order_clock.tick(from);
+        }
+    }
+
+    /// The current thread learns what `other`, which has ended, knew.
+    pub(crate) fn learn_from(&mut self, other: u32) {
+        let to = me() as usize;
+        if let Ok([from, to]) = self.threads.get_disjoint_mut([other as usize, to]) {
+            to.clock.join(&from.clock);
+            to.order_clock.join(&from.order_clock);
+            to.now_ns = to.now_ns.max(from.now_ns);
+        }
+    }
+
+    /// The current thread blocks. The caller then lets the engine run another.
+    pub(crate) fn block(&mut self, me: u32, wait: WaitFor, deadline_ns: Option<u64>, site: Site) -> Result<(), Finding> {
+        let thread = &mut self.threads[me as usize];
+        thread.state = State::Blocked;
+        thread.waiting = Some((wait, site));
+        thread.wake = None;
+        thread.wait_number += 1;
+        thread.deadline_ns = deadline_ns;
+        if deadline_ns.is_some() {
+            self.timers += 1;
+        } else if let Some(cycle) = self.cycle_from(me) {
+            return Err(self.deadlock(&cycle));
+        }
+        Ok(())
+    }
+
+    /// Makes a blocked thread ready. A wake-up that comes before the thread has run again after its time counts as the wake-up.
+    pub(crate) fn wake(&mut self, target: u32, wake: Wake) {
+        let thread = &mut self.threads[target as usize];
+        if thread.wake != Some(Wake::Notified) {
+            thread.wake = Some(wake);
+        }
+        if thread.state == State::Blocked {
+            thread.state = State::Ready;
+            if thread.deadline_ns.is_some() {
+                self.timers -= 1;
+            }
+            if wake == Wake::Notified {
+                self.idle_rounds = 0;
+            }
+            #[cfg(feature = "loom")]
+            if !matches!(self.threads[target as usize].waiting, Some((WaitFor::Thread(_), _))) {
+                // Who joins is blocked inside loom, where an unpark would let it go on without its thread.
+                self.to_unpark.extend(self.threads[target as usize].loom.clone());
+            }
+        }
+    }
+
+    /// The current thread runs again after [`Run::block`].
+    pub(crate) fn unblocked(&mut self, me: u32) -> Wake {
+        let thread = &mut self.threads[me as usize];
+        let wake = thread.wake.take().unwrap_or(Wake::Notified);
+        let waited = thread.waiting.take();
+        let timed = thread.deadline_ns.take();
+        if let Some((wait, site)) = waited {
+            if let Some(deadline) = timed {
+                let fired = wake == Wake::TimedOut;
+                if fired {
+                    thread.now_ns = thread.now_ns.max(deadline);
+                }
+                self.coverage.timer(site, fired);
+            }
+            let obj = match wait {
+                WaitFor::Lock(obj) | WaitFor::Wakeup(obj) => Some(obj),
+                WaitFor::Thread(_) | WaitFor::Sleep => None,
+            };
+            self.record(me, if wake == Wake::TimedOut { Op::TimedOut } else { Op::Woken }, obj, site);
+        }
+        wake
+    }
+
+    /// On loom: whether a timed wait of this thread at this place may still end by its time.
+    pub(crate) fn may_fire(&mut self, me: u32, site: Site) -> bool {
+        let bound = self.bounds.firings;
+        let thread = &mut self.threads[me as usize];
+        let count = match thread.firings.iter().position(|(place, _)| std::ptr::eq(*place, site)) {
+            Some(position) => &mut thread.firings[position].1,
+            None => {
+                thread.firings.push((site, 0));
+                &mut thread.firings.last_mut().expect("it was pushed just now").1
+            }
+        };
+        let may = *count < bound;
+        *count += 1;
+        may
+    }
+
+    pub(super) fn unfinished(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..self.threads.len() as u32).filter(|&thread| self.threads[thread as usize].state != State::Finished)
+    }
+}

@@ -1,0 +1,143 @@
+//! Who waits for whom: deadlocks, lost wake-ups, and how they are told.
+
+use super::{IDLE_ROUNDS_MAX, Run, STEPS_MAX, State, Thread, WaitFor, Wake};
+use crate::trace::place;
+use crate::verdict::Detector;
+use crate::verdict::Finding;
+use smallvec::SmallVec;
+
+impl Run {
+    /// Whom `thread` waits for, if its wait has no time and can be ended by particular threads only.
+    fn blockers(&self, thread: u32) -> SmallVec<[u32; 4]> {
+        let waiter = &self.threads[thread as usize];
+        if waiter.state != State::Blocked || waiter.deadline_ns.is_some() {
+            return SmallVec::new();
+        }
+        match waiter.waiting {
+            Some((WaitFor::Lock(obj), _)) => {
+                // A reader behind a waiting writer waits for the readers that the writer waits for.
+                let object = &self.objects[obj.id as usize];
+                let mut blockers: SmallVec<[u32; 4]> = object.shared.clone();
+                blockers.extend(object.owner);
+                blockers
+            }
+            Some((WaitFor::Thread(target), _)) => SmallVec::from_slice(&[target]),
+            _ => SmallVec::new(),
+        }
+    }
+
+    /// A cycle of threads from `start` back to it, or a chain that ends at a lock whose holder has ended.
+    pub(super) fn cycle_from(&self, start: u32) -> Option<Vec<u32>> {
+        let mut path = vec![start];
+        self.extend_cycle(start, &mut path).then_some(path)
+    }
+
+    fn extend_cycle(&self, start: u32, path: &mut Vec<u32>) -> bool {
+        let last = path[path.len() - 1];
+        let holds_lock = matches!(self.threads[last as usize].waiting, Some((WaitFor::Lock(_), _)));
+        for blocker in self.blockers(last) {
+            if blocker == start || (holds_lock && self.threads[blocker as usize].state == State::Finished) {
+                return true;
+            }
+            if !path.contains(&blocker) {
+                path.push(blocker);
+                if self.extend_cycle(start, path) {
+                    return true;
+                }
+                path.pop();
+            }
+        }
+        false
+    }
+
+    pub(super) fn deadlock(&self, cycle: &[u32]) -> Finding {
+        let mut reason: Vec<String> = cycle.iter().map(|&thread| self.tell_wait(thread, false)).collect();
+        reason.sort();
+        let mut finding = Finding::new(Detector::Deadlock, reason.join("; "));
+        for &thread in cycle {
+            finding = finding.with(self.tell_wait(thread, true));
+        }
+        finding
+    }
+
+    /// Nothing can run and no time can end a wait.
+    pub(crate) fn stuck(&self) -> Finding {
+        if let Some(cycle) = self.unfinished().find_map(|thread| self.cycle_from(thread)) {
+            return self.deadlock(&cycle);
+        }
+        let mut reason: Vec<String> = self.unfinished().map(|thread| self.tell_wait(thread, false)).collect();
+        reason.sort();
+        let mut finding = Finding::new(Detector::LostWakeup, reason.join("; "));
+        for line in self.tell_waits() {
+            finding = finding.with(line);
+        }
+        finding
+    }
+
+    /// On loom: ends the earliest timed wait if no thread can run.
+    #[cfg(feature = "loom")]
+    pub(crate) fn fire_if_quiet(&mut self) {
+        let can_run = |thread: &Thread| match thread.state {
+            State::Finished => false,
+            State::Ready => true,
+            // Noted as blocked before it asks loom for the lock: free, it will have it.
+            State::Blocked => match thread.waiting {
+                Some((WaitFor::Lock(obj), _)) => {
+                    let object = &self.objects[obj.id as usize];
+                    object.owner.is_none() && object.shared.is_empty()
+                }
+                _ => false,
+            },
+        };
+        if self.threads.iter().any(can_run) {
+            return;
+        }
+        let timed = (0..self.threads.len()).filter(|&id| self.threads[id].state == State::Blocked);
+        let earliest = timed.filter_map(|id| self.threads[id].deadline_ns.map(|deadline| (deadline, id))).min();
+        if let Some((_, id)) = earliest {
+            self.wake(id as u32, Wake::TimedOut);
+        }
+    }
+
+    pub(super) fn livelock(&self) -> Finding {
+        let mut names: Vec<String> = self.unfinished().map(|thread| self.thread_name(thread)).collect();
+        names.sort();
+        let mut finding = Finding::new(Detector::Livelock, format!("nobody gets anywhere among {}", names.join(", ")))
+            .with(format!("in {IDLE_ROUNDS_MAX} rounds every thread that could run only yielded"));
+        for line in self.tell_waits() {
+            finding = finding.with(line);
+        }
+        finding
+    }
+
+    pub(super) fn endless(&self) -> Finding {
+        Finding::new(Detector::Livelock, format!("the run had not ended after {STEPS_MAX} steps"))
+    }
+
+    pub(super) fn tell_waits(&self) -> Vec<String> {
+        self.unfinished().map(|thread| self.tell_wait(thread, true)).collect()
+    }
+
+    fn tell_wait(&self, thread: u32, particulars: bool) -> String {
+        let name = self.thread_name(thread);
+        let Some((wait, site)) = self.threads[thread as usize].waiting else { return format!("{name} can run") };
+        let at = if particulars { format!(" at {}", place(site)) } else { String::new() };
+        match wait {
+            WaitFor::Lock(obj) => {
+                let mut line = format!("{name} waits for {}{at}", self.object_name(obj));
+                let object = &self.objects[obj.id as usize];
+                for holder in object.owner.iter().chain(&object.shared).take(if particulars { 4 } else { 1 }) {
+                    line.push_str(&format!(", held by {}", self.thread_name(*holder)));
+                    let taken = self.threads[*holder as usize].held.iter().rfind(|held| held.lock == obj.id);
+                    if particulars && let Some(held) = taken {
+                        line.push_str(&format!(" (taken at {})", place(held.site)));
+                    }
+                }
+                line
+            }
+            WaitFor::Thread(target) => format!("{name} waits for the end of {}{at}", self.thread_name(target)),
+            WaitFor::Wakeup(obj) => format!("{name} waits on {}{at}", self.object_name(obj)),
+            WaitFor::Sleep => format!("{name} sleeps{at}"),
+        }
+    }
+}
