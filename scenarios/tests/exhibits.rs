@@ -24,6 +24,9 @@ fn main() -> ExitCode {
             _ => ExitCode::FAILURE,
         };
     }
+    if std::env::var_os("GLARE_OTHER_BUILD").is_none() {
+        println!("SKIPPED replays by a build of the other profile: GLARE_OTHER_BUILD names none (ci/check does)");
+    }
     let mut trials = Vec::new();
     for exhibit in scenarios::exhibits() {
         for subject in &exhibit.subjects {
@@ -67,14 +70,24 @@ fn verdict(exhibit: &Exhibit, subject: &Subject, on: &On) -> Result<(), Failed> 
     if detector == sim::verdict::Detector::Nondeterminism {
         return Ok(());
     }
-    let replayed = Command::new(env!("CARGO_BIN_EXE_glare")).args(["replay", token]).output()?;
-    let text = String::from_utf8_lossy(&replayed.stdout).into_owned();
     let hash = row.trace_hash.ok_or("what was caught has no trace hash")?;
-    for wanted in [format!("caught: {detector}: "), format!("trace hash {hash}")] {
-        // A lock from outside the facade leaves no trace of the step that did not return.
-        if !text.contains(&wanted) {
+    let wanted = [format!("caught: {detector}: "), format!("trace hash {hash}")];
+    replay(env!("CARGO_BIN_EXE_glare"), token, &wanted)?;
+    // `ci/check` names a build of the other profile.
+    match std::env::var("GLARE_OTHER_BUILD") {
+        Ok(other) => replay(&other, token, &wanted),
+        Err(_) => Ok(()),
+    }
+}
+
+/// The token replays in a new process, and the program says all of this.
+fn replay(program: &str, token: &str, wanted: &[String]) -> Result<(), Failed> {
+    let replayed = Command::new(program).args(["replay", token]).output()?;
+    let text = String::from_utf8_lossy(&replayed.stdout).into_owned();
+    for wanted in wanted {
+        if !text.contains(wanted) {
             let errors = String::from_utf8_lossy(&replayed.stderr).into_owned();
-            return Err(format!("the replay of {token} does not say `{wanted}`:\n{text}{errors}").into());
+            return Err(format!("the replay of {token} by {program} does not say `{wanted}`:\n{text}{errors}").into());
         }
     }
     let lines = text.lines().count();

@@ -1,6 +1,8 @@
 //! The objects of a run: locks, conditions and atomics, checked cells, and the ledger's resources.
 
-use super::{Nature, Obj, Object, Run, Site, State, Wake};
+#[cfg(feature = "loom")]
+use super::State;
+use super::{Nature, Obj, Object, Run, Site, Wake};
 use crate::happens::VectorClock;
 use crate::order::Held;
 use crate::trace::Op;

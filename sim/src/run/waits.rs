@@ -1,6 +1,8 @@
 //! Who waits for whom: deadlocks, lost wake-ups, and how they are told.
 
-use super::{IDLE_ROUNDS_MAX, Run, STEPS_MAX, State, Thread, WaitFor, Wake};
+use super::{IDLE_ROUNDS_MAX, Run, STEPS_MAX, State, WaitFor};
+#[cfg(feature = "loom")]
+use super::{Thread, Wake};
 use crate::trace::place;
 use crate::verdict::Detector;
 use crate::verdict::Finding;
