@@ -198,6 +198,51 @@ pub(crate) use current::enter;
 mod tests {
     use super::*;
 
+    /// The page `SUPPORT.md`, from the code.
+    fn support_page() -> String {
+        let mut page = String::from(
+            "# What each engine can run\n\nA test keeps this page in step with the code. Numbers refer to the notes below.\n\n| primitive |",
+        );
+        let mut notes: Vec<&str> = Vec::new();
+        for engine in Engine::ALL {
+            page.push_str(&format!(" {engine} |"));
+        }
+        page.push_str("\n|---|---|---|---|---|\n");
+        for &primitive in Primitive::ALL {
+            page.push_str(&format!("| {primitive} |"));
+            for engine in Engine::ALL {
+                match engine.supports(primitive) {
+                    Ok(()) => page.push_str(" yes |"),
+                    Err(unsupported) => {
+                        let known = notes.iter().position(|note| *note == unsupported.reason);
+                        let number = known.unwrap_or_else(|| {
+                            notes.push(unsupported.reason);
+                            notes.len() - 1
+                        });
+                        page.push_str(&format!(" no ({}) |", number + 1));
+                    }
+                }
+            }
+            page.push('\n');
+        }
+        page.push('\n');
+        for (number, note) in notes.iter().enumerate() {
+            page.push_str(&format!("{}. {note}\n", number + 1));
+        }
+        page
+    }
+
+    #[test]
+    fn the_support_page_is_in_step() {
+        let written = include_str!("../SUPPORT.md");
+        // Write it anew with GLARE_WRITE_SUPPORT=1.
+        if std::env::var_os("GLARE_WRITE_SUPPORT").is_some() {
+            std::fs::write(concat!(env!("CARGO_MANIFEST_DIR"), "/SUPPORT.md"), support_page()).unwrap();
+            return;
+        }
+        assert_eq!(written, support_page());
+    }
+
     #[test]
     fn every_limit_names_primitive_and_engine() {
         let mut limits = 0;

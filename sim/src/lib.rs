@@ -21,7 +21,9 @@
 //! the engine that is current on its thread when it is made, which outside a check is still [`Engine::Real`].
 //!
 //! Every nondeterministic decision of a run is a choice of a number below another, where 0 is the dull answer. A run is its
-//! sequence of choices; a [`token::Token`] is the short list of those that are not 0.
+//! sequence of choices; a token (`token::Token`, with an engine built in) is the short list of those that are not 0.
+//!
+#![doc = include_str!("../SUPPORT.md")]
 
 pub mod cell;
 #[cfg(feature = "model")]

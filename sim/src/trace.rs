@@ -133,9 +133,9 @@ pub struct Trace {
 }
 
 pub(crate) fn place(site: &Location<'_>) -> String {
-    // Only the last folders: a path of the machine that built it says nothing to the reader.
+    // Only the last folder: a path of the machine that built it says nothing to the reader.
     let file = site.file();
-    let mut parts: Vec<&str> = file.rsplit(['/', '\\']).take(3).collect();
+    let mut parts: Vec<&str> = file.rsplit(['/', '\\']).take(2).collect();
     parts.reverse();
     format!("{}:{}", parts.join("/"), site.line())
 }
@@ -150,12 +150,15 @@ impl Trace {
             let _ = write!(out, "{:<width$} ", name.chars().take(width).collect::<String>());
         }
         out.push('\n');
-        let (head, tail) =
-            if self.events.len() <= lines_max { (self.events.len(), 0) } else { (lines_max / 3, lines_max - lines_max / 3 - 1) };
-        for (index, event) in self.events.iter().enumerate() {
-            if index >= head && index + tail < self.events.len() {
+        let lines = self.lines();
+        let (head, tail) = match lines.len() <= lines_max {
+            true => (lines.len(), 0),
+            false => (lines_max / 3, lines_max - lines_max / 3 - 1),
+        };
+        for (index, (event, verb)) in lines.iter().enumerate() {
+            if index >= head && index + tail < lines.len() {
                 if index == head {
-                    let _ = writeln!(out, "{:>12}  ... {} steps ...", "", self.events.len() - head - tail);
+                    let _ = writeln!(out, "{:>12}  ... {} lines ...", "", lines.len() - head - tail);
                 }
                 continue;
             }
@@ -166,9 +169,32 @@ impl Trace {
                 let _ = write!(out, "{mark:<width$} ");
             }
             let name = self.threads.get(event.thread as usize).map_or("?", String::as_str);
-            let _ = writeln!(out, "{name} {} {}  ({})", event.op.verb(), event.object, event.site);
+            let space = if event.object.is_empty() { "" } else { " " };
+            let _ = writeln!(out, "{name} {verb}{space}{}  ({})", event.object, event.site);
         }
         out
+    }
+
+    /// What is shown: a lock that is had at once is one line, and so is one that is given back before anything else happens.
+    fn lines(&self) -> Vec<(&Event, &'static str)> {
+        let mut lines = Vec::new();
+        let mut rest = &self.events[..];
+        while let Some((event, after)) = rest.split_first() {
+            let goes_on = |index: usize, op: Op| {
+                after.get(index).is_some_and(|next| next.op == op && next.thread == event.thread && next.object == event.object)
+            };
+            let (verb, taken) = match event.op {
+                Op::Lock | Op::TryLock if goes_on(0, Op::Locked) && goes_on(1, Op::Unlock) => ("takes and gives back", 2),
+                Op::Lock | Op::TryLock if goes_on(0, Op::Locked) => ("takes", 1),
+                Op::TryLock => ("tries in vain", 0),
+                Op::TimedOut if event.object.is_empty() => ("wakes up", 0),
+                Op::Woken if event.object.is_empty() => ("goes on", 0),
+                op => (op.verb(), 0),
+            };
+            lines.push((event, verb));
+            rest = &after[taken..];
+        }
+        lines
     }
 
     /// The first step at which two runs differ, as a sentence.
