@@ -1,5 +1,6 @@
 //! What a check says in the end: a verdict, and what found it.
 
+use crate::engine::Engine;
 use std::fmt;
 use std::str::FromStr;
 
@@ -69,6 +70,24 @@ impl Detector {
             Detector::Leak => "leak",
             Detector::ForeignLock => "foreign-lock",
             Detector::Nondeterminism => "nondeterminism",
+        }
+    }
+}
+
+impl Detector {
+    /// Why this detector sees nothing on `engine`; `None` where it sees.
+    pub const fn blind_on(self, engine: Engine) -> Option<&'static str> {
+        match (engine, self) {
+            (Engine::Real, Detector::Panic | Detector::Invariant) => None,
+            (Engine::Real, _) => Some("production is not watched; a stress run sees panics"),
+            (Engine::Loom, Detector::Hang) => Some("time does not pass by itself there; use shuttle"),
+            (Engine::Loom, Detector::Livelock) => Some("loom takes an endless loop for a body too large; use shuttle"),
+            (Engine::Loom, Detector::ForeignLock) => {
+                Some("loom runs on when such a lock is free again, and its runs are too many to watch; use shuttle")
+            }
+            (Engine::Loom, Detector::Nondeterminism) => Some("loom does not run a schedule twice; use shuttle"),
+            (Engine::Cases, Detector::PotentialDeadlock | Detector::Race | Detector::ForeignLock) => Some("there is one thread"),
+            _ => None,
         }
     }
 }

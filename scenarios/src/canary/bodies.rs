@@ -311,3 +311,47 @@ pub(super) fn too_large() {
     });
     join(handle);
 }
+
+pub(super) fn alone_panic() {
+    let lengths = [3usize, 0, 12];
+    let buffer = vec![0u8; 12];
+    let length = lengths[sim::choose(3) as usize];
+    assert_eq!(buffer[length - 1], 0);
+}
+
+pub(super) fn alone_lost_wakeup() {
+    let pair = (Mutex::new(()), Condvar::new());
+    pair.1.notify_one();
+    let mut guard = pair.0.lock();
+    pair.1.wait(&mut guard);
+}
+
+pub(super) fn alone_hang() {
+    let _operation = sim::operation("answer", Duration::from_millis(500));
+    time::sleep(Duration::from_secs(1));
+}
+
+pub(super) fn alone_livelock() {
+    let lock = Mutex::new(());
+    let _held = lock.lock();
+    while lock.try_lock().is_none() {
+        thread::yield_now();
+    }
+}
+
+pub(super) fn alone_double_release() {
+    let resource = ledger::register("session");
+    ledger::release(resource);
+    ledger::release(resource);
+}
+
+pub(super) fn alone_use_after_release() {
+    let resource = ledger::register("session");
+    ledger::release(resource);
+    ledger::touch(resource);
+}
+
+pub(super) fn alone_leak() {
+    let resource = ledger::register("session");
+    ledger::touch(resource);
+}

@@ -6,6 +6,7 @@ mod bodies;
 mod silent;
 
 use crate::exhibit::{Exhibit, Expected, On, Sequential, Subject};
+use sim::Engine;
 use sim::verdict::Detector;
 
 fn canary(name: &'static str, about: &'static str, body: fn(), on: Vec<On>) -> Subject {
@@ -20,18 +21,28 @@ fn seen(detector: Detector) -> Vec<On> {
     both(Expected::Caught(detector))
 }
 
-fn on_shuttle(expected: Expected, why_not_loom: &'static str) -> Vec<On> {
-    vec![On::loom(Expected::NotRun(why_not_loom)), On::shuttle(expected)]
+/// What loom is blind to, for the reason that its page of the support matrix gives.
+fn on_shuttle(detector: Detector) -> Vec<On> {
+    let why_not = detector.blind_on(Engine::Loom).unwrap_or("loom has no time that passes by itself");
+    vec![On::loom(Expected::NotRun(why_not)), On::shuttle(Expected::Caught(detector))]
+}
+
+/// What one thread can do wrong, on the engine for inputs too.
+fn everywhere(detector: Detector) -> Vec<On> {
+    let mut on = if detector.blind_on(Engine::Loom).is_some() { on_shuttle(detector) } else { seen(detector) };
+    on.push(On::cases(Expected::Caught(detector)));
+    on
 }
 
 /// The exhibit.
 pub fn exhibit() -> Exhibit {
     let no_time = "loom has no time that passes by itself";
+    let patient = vec![On::loom(Expected::NotRun(no_time)), On::shuttle(Expected::Clean)];
     let subjects = vec![
         canary("invariant", "a property does not hold in one order", bodies::invariant, seen(Detector::Invariant)),
         canary("panic", "a thread panics in one order", bodies::panic, seen(Detector::Panic)),
         canary("abba", "two locks in both orders, at once", bodies::abba, seen(Detector::Deadlock)),
-        canary("self-deadlock", "a mutex is taken twice by one thread", bodies::self_deadlock, seen(Detector::Deadlock)),
+        canary("self-deadlock", "a mutex is taken twice by one thread", bodies::self_deadlock, everywhere(Detector::Deadlock)),
         canary(
             "join-under-lock",
             "a thread is joined under the lock that it wants",
@@ -103,42 +114,44 @@ pub fn exhibit() -> Exhibit {
             seen(Detector::UseAfterRelease),
         ),
         canary("leak", "a resource is not released in one order", bodies::leak, seen(Detector::Leak)),
-        canary(
-            "thread-left",
-            "a thread outlives the body and ticks on",
-            bodies::thread_left,
-            on_shuttle(Expected::Caught(Detector::Leak), no_time),
-        ),
-        canary(
-            "livelock",
-            "two threads give way to each other for ever",
-            bodies::livelock,
-            on_shuttle(Expected::Caught(Detector::Livelock), "loom takes an endless loop for a body too large"),
-        ),
+        canary("thread-left", "a thread outlives the body and ticks on", bodies::thread_left, on_shuttle(Detector::Leak)),
+        canary("livelock", "two threads give way to each other for ever", bodies::livelock, on_shuttle(Detector::Livelock)),
         canary(
             "patient-holder",
             "silent: a lock's holder sleeps while another tries and yields",
             silent::patient_holder,
-            on_shuttle(Expected::Clean, no_time),
+            patient,
         ),
-        canary(
-            "hang",
-            "an operation passes its deadline while a clock ticks on",
-            bodies::hang,
-            on_shuttle(Expected::Caught(Detector::Hang), no_time),
-        ),
-        canary(
-            "foreign-lock",
-            "a std mutex is held across a switch",
-            bodies::foreign_lock,
-            on_shuttle(Expected::Caught(Detector::ForeignLock), "loom's threads would block alike"),
-        ),
+        canary("hang", "an operation passes its deadline while a clock ticks on", bodies::hang, on_shuttle(Detector::Hang)),
+        canary("foreign-lock", "a std mutex is held across a switch", bodies::foreign_lock, on_shuttle(Detector::ForeignLock)),
         canary(
             "random-order",
             "a map of random order decides which lock is next",
             bodies::random_order,
-            on_shuttle(Expected::Caught(Detector::Nondeterminism), "loom does not run a schedule twice"),
+            everywhere(Detector::Nondeterminism),
         ),
+        canary(
+            "alone-panic",
+            "one input of many panics",
+            bodies::alone_panic,
+            vec![On::cases(Expected::Caught(Detector::Panic))],
+        ),
+        canary("alone-lost-wakeup", "a wait that nobody can end", bodies::alone_lost_wakeup, everywhere(Detector::LostWakeup)),
+        canary("alone-hang", "an operation sleeps past its deadline", bodies::alone_hang, everywhere(Detector::Hang)),
+        canary("alone-livelock", "a thread yields for ever", bodies::alone_livelock, everywhere(Detector::Livelock)),
+        canary(
+            "alone-double-release",
+            "a resource is released twice",
+            bodies::alone_double_release,
+            everywhere(Detector::DoubleRelease),
+        ),
+        canary(
+            "alone-use-after-release",
+            "a resource is used after its release",
+            bodies::alone_use_after_release,
+            everywhere(Detector::UseAfterRelease),
+        ),
+        canary("alone-leak", "a resource is never released", bodies::alone_leak, everywhere(Detector::Leak)),
         canary(
             "cases-invariant",
             "one input of many breaks a property",
@@ -162,4 +175,24 @@ pub fn exhibit() -> Exhibit {
         ),
     ];
     Exhibit { name: "canary", story: "what the detectors must see, and what they must not", subjects }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The support matrix and the canaries say the same: what an engine sees, a canary shows there.
+    #[test]
+    fn every_detector_has_a_canary_on_every_engine_that_sees() {
+        let canaries = exhibit();
+        for engine in [Engine::Loom, Engine::Shuttle, Engine::Cases] {
+            for detector in Detector::ALL {
+                let shown = canaries
+                    .subjects
+                    .iter()
+                    .any(|subject| subject.on(engine).is_some_and(|on| on.expected == Expected::Caught(detector)));
+                assert_eq!(shown, detector.blind_on(engine).is_none(), "{detector} on {engine}");
+            }
+        }
+    }
 }

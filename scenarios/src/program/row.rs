@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use sim::explore::Report;
 use sim::verdict::Verdict;
 
+/// The bounds of the engine for inputs: nothing but the inputs is chosen.
+const EVERY_INPUT: &str = "every input";
+
 /// What `--json` writes of a check.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Row {
@@ -55,7 +58,11 @@ impl Row {
             strategy: samples.then(|| on.strategy.name().to_owned()),
             expected: on.expected.name().to_owned(),
             expected_detector: on.expected.detector().map(|detector| detector.name().to_owned()),
-            bounds: (on.engine == sim::Engine::Loom).then(|| on.bounds.to_string()),
+            bounds: match on.engine {
+                sim::Engine::Loom => Some(on.bounds.to_string()),
+                sim::Engine::Cases => Some(EVERY_INPUT.to_owned()),
+                _ => None,
+            },
             detail: match on.expected {
                 Expected::Unseen(why) | Expected::NotRun(why) => Some(why.to_owned()),
                 _ => None,
@@ -70,7 +77,9 @@ impl Row {
         self.detector = report.verdict.detector().map(|detector| detector.name().to_owned());
         self.schedules = report.schedules;
         self.exhaustive = report.exhaustive;
-        self.bounds = report.bounds.map(|bounds| bounds.to_string());
+        if self.engine != sim::Engine::Cases.name() {
+            self.bounds = report.bounds.map(|bounds| bounds.to_string());
+        }
         self.strategy = report.strategy.map(|strategy| strategy.name().to_owned());
         self.wall_ms = u64::try_from(report.wall.as_millis()).unwrap_or(u64::MAX);
         self.token = token;

@@ -154,7 +154,7 @@ impl Driver {
                 }
                 let recheck = matches!(self.plan, Plan::Explore { .. })
                     && self.index.is_multiple_of(RECHECK_EVERY)
-                    && with(|run| run.detectors.determinism && run.engine == Engine::Shuttle);
+                    && with(|run| run.detectors.determinism && matches!(run.engine, Engine::Shuttle | Engine::Cases));
                 if recheck {
                     let (hash, deviations) = with(|run| (run.hash, super::deviations(&run.choices)));
                     self.replay(deviations);
