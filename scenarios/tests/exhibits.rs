@@ -38,6 +38,10 @@ fn main() -> ExitCode {
                     trials.push(Trial::test(name("verdict"), move || verdict(&exhibit, &subject, &on)));
                 }
             }
+            if subject.name == "stack" {
+                let (exhibit, subject) = (exhibit.clone(), subject.clone());
+                trials.push(Trial::test(format!("{}::stack::coverage", exhibit.name), move || coverage(&exhibit, &subject)));
+            }
             if let Some(in_sequence) = subject.in_sequence {
                 let (exhibit, subject) = (exhibit.clone(), subject.clone());
                 trials.push(Trial::test(format!("{}::{}::in-sequence", exhibit.name, subject.name), move || {
@@ -95,6 +99,29 @@ fn replay(program: &str, token: &str, wanted: &[String]) -> Result<(), Failed> {
         return Err(format!("the replay of {token} has {lines} lines").into());
     }
     Ok(())
+}
+
+/// A clean row of our own stack says something only if every two operations overlapped, and every timer fired and was beaten.
+fn coverage(exhibit: &Exhibit, subject: &Subject) -> Result<(), Failed> {
+    let on = subject.on(Engine::Shuttle).ok_or("our stack is checked on shuttle")?;
+    let report = on.run(exhibit, subject);
+    let ours = |name: &str| !name.starts_with("transport.");
+    let operations: Vec<&str> = report.coverage.operations().map(|(name, _)| name).filter(|name| ours(name)).collect();
+    for (index, a) in operations.iter().enumerate() {
+        for b in &operations[index..] {
+            // One clock has one callback at a time: that is its property.
+            let alone = a == b && *a == "clock.callback";
+            let overlapped = report.coverage.pairs().any(|(x, y, _)| (x, y) == (*a, *b) || (x, y) == (*b, *a));
+            if overlapped == alone {
+                return Err(format!("{a} and {b}: overlapped {overlapped}; {}", report.coverage.summary()).into());
+            }
+        }
+    }
+    let timers: Vec<(String, u64, u64)> = report.coverage.timers().collect();
+    match timers.iter().all(|(_, fired, beaten)| *fired > 0 && *beaten > 0) && !timers.is_empty() && operations.len() >= 4 {
+        true => Ok(()),
+        false => Err(format!("of {operations:?}: {}", report.coverage.summary()).into()),
+    }
 }
 
 /// A race is no bug of any sequential order, nor of the run that makes only dull choices.

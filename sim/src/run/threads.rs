@@ -156,7 +156,10 @@ impl Run {
                 if fired {
                     thread.now_ns = thread.now_ns.max(deadline);
                 }
-                self.coverage.timer(site, fired);
+                // A sleep has nothing that could beat it.
+                if wait != WaitFor::Sleep {
+                    self.coverage.timer(site, fired);
+                }
             }
             let obj = match wait {
                 WaitFor::Lock(obj) | WaitFor::Wakeup(obj) => Some(obj),
