@@ -51,7 +51,7 @@ fn on_panic(info: &PanicHookInfo<'_>) {
     let at = info.location().map(place).unwrap_or_default();
     #[cfg(feature = "loom")]
     if current() == Engine::Loom {
-        stop_if_loom_gave_up(&message);
+        stop_if_loom_gave_up(&message, info.location().map_or("", |location| location.file()));
     }
     LAST.set(format!("{message} (at {at})"));
 }
@@ -59,7 +59,7 @@ fn on_panic(info: &PanicHookInfo<'_>) {
 /// Loom says what it finds by panicking in the middle of its own state, from where unwinding would panic again and abort. So the
 /// run ends here: the finding is sent, and this OS thread goes no further.
 #[cfg(feature = "loom")]
-fn stop_if_loom_gave_up(message: &str) {
+fn stop_if_loom_gave_up(message: &str, at: &str) {
     if message.starts_with("deadlock; threads") {
         run::fail(run::with(|run| run.stuck()));
     }
@@ -72,7 +72,12 @@ fn stop_if_loom_gave_up(message: &str) {
     if message.starts_with("Model exceeded maximum number of branches") {
         run::give_up("a run had more branches than loom keeps: a loop without a bound, or a body too large for loom".to_owned());
     }
-    if message.contains("threads.len() < self.max_threads") || message.contains("[loom internal bug]") {
+    if message.contains("self.threads.len() < self.max()") {
+        run::give_up(
+            "the body has more threads than loom has: five with the body's own, and one of them for timed waits".to_owned(),
+        );
+    }
+    if at.contains("/loom-") || at.contains("\\loom-") || message.contains("[loom internal bug]") {
         run::give_up(format!("loom could not go on: {message}"));
     }
 }

@@ -355,3 +355,8 @@ pub(super) fn alone_leak() {
     let resource = ledger::register("session");
     ledger::touch(resource);
 }
+
+pub(super) fn too_many_threads() {
+    let threads: Vec<_> = (0..6).map(|_| other(|| {})).collect();
+    threads.into_iter().for_each(join);
+}

@@ -173,6 +173,12 @@ pub fn exhibit() -> Exhibit {
             bodies::too_large,
             vec![On::loom(Expected::Inconclusive)],
         ),
+        canary(
+            "too-many-threads",
+            "the body has more threads than loom has",
+            bodies::too_many_threads,
+            vec![On::loom(Expected::Inconclusive), On::shuttle(Expected::Clean)],
+        ),
     ];
     Exhibit { name: "canary", story: "what the detectors must see, and what they must not", subjects }
 }

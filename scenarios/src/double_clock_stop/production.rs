@@ -3,7 +3,7 @@
 use super::{Probe, Transport};
 use sim::sync::Arc;
 use stack::buffer::pool::Pool;
-use stack::media::clock::{ClockConfig, ClockError, ThreadClock};
+use stack::media::clock::{ClockConfig, ClockError, Stopped, ThreadClock};
 use std::cell::Cell;
 
 /// What the callback does to its own clock.
@@ -41,12 +41,12 @@ impl Transport for Production {
             probe.ticked();
             match plan {
                 InCallback::Nothing => {}
-                InCallback::Stop => accept(clock.stop()),
+                InCallback::Stop => accept_at_once(clock.stop()),
                 InCallback::Restart => {
-                    accept(clock.stop());
+                    accept_at_once(clock.stop());
                     accept(clock.start());
                 }
-                InCallback::Destroy => accept(clock.destroy()),
+                InCallback::Destroy => accept_at_once(clock.destroy()),
             }
         });
         Arc::new(Production { clock: clock.expect("the default configuration is one that a clock can run") })
@@ -70,6 +70,11 @@ impl Transport for Production {
     fn on_datagram(&self) {
         accept(self.clock.stop());
     }
+}
+
+/// The callback does not wait for itself.
+fn accept_at_once(result: Result<Stopped, ClockError>) {
+    sim::invariant!(result == Ok(Stopped::FromCallback), "a stop from the callback says {result:?}");
 }
 
 /// A clock that was destroyed says so, and one whose callback is slower than the deadline too: both are answers. Nothing else is.
