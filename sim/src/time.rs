@@ -111,6 +111,16 @@ fn sleep_modelled(duration: Duration, site: &'static Location<'static>) {
     kernel::park();
 }
 
+/// Whether time may have passed in this run though a thread could run: a slow processor. Where it has not, an operation that took
+/// time waited for it. On loom and in production the answer is always yes.
+pub fn has_run_ahead() -> bool {
+    #[cfg(feature = "model")]
+    if !matches!(current(), Engine::Real | Engine::Loom) {
+        return with(|run| run.has_run_ahead);
+    }
+    true
+}
+
 /// The wall clock: time since the Unix epoch. It can jump either way; never measure with it.
 pub fn wall_clock() -> Duration {
     #[cfg(feature = "model")]

@@ -2,6 +2,7 @@
 
 use super::{Probe, Transport};
 use sim::sync::Arc;
+use sim::time::{self, Instant};
 use stack::buffer::pool::Pool;
 use stack::media::clock::{ClockConfig, ClockError, Stopped, ThreadClock};
 use std::cell::Cell;
@@ -57,19 +58,29 @@ impl Transport for Production {
     }
 
     fn stop(&self) {
-        accept(self.clock.stop());
+        accept(promptly(|| self.clock.stop()));
     }
 
     fn destroy(&self) -> bool {
-        let result = self.clock.destroy();
+        let result = promptly(|| self.clock.destroy());
         let ended = !matches!(result, Err(ClockError::CallbackGoesOn { .. }));
         accept(result);
         ended
     }
 
     fn on_datagram(&self) {
-        accept(self.clock.stop());
+        accept(promptly(|| self.clock.stop()));
     }
+}
+
+/// The callbacks here take no time, so neither does waiting for one: a stop that took time was not woken when it could go on, and
+/// was saved by its deadline or by the next tick.
+fn promptly<T>(stop: impl FnOnce() -> T) -> T {
+    let began = Instant::now();
+    let result = stop();
+    let took = began.elapsed();
+    sim::invariant!(took.is_zero() || time::has_run_ahead(), "a stop took {took:?} though nothing was slow");
+    result
 }
 
 /// The callback does not wait for itself.

@@ -205,6 +205,8 @@ pub(crate) struct Run {
     pub(crate) hash: u64,
     pub(crate) steps: u64,
     timers: u32,
+    /// A timer has fired though something could run.
+    pub(crate) has_run_ahead: bool,
     yielding: u32,
     idle_rounds: u32,
     main_ended_ns: Option<u64>,
@@ -336,6 +338,7 @@ impl Run {
             hash: 0,
             steps: 0,
             timers: 0,
+            has_run_ahead: false,
             yielding: 0,
             idle_rounds: 0,
             main_ended_ns: None,
@@ -372,6 +375,7 @@ impl Run {
         self.hash = 0;
         self.steps = 0;
         self.timers = 0;
+        self.has_run_ahead = false;
         self.yielding = 0;
         self.idle_rounds = 0;
         self.main_ended_ns = None;

@@ -168,6 +168,7 @@ impl Run {
         if self.choose(Kind::Timer, 2) == 1
             && let Some(earliest) = self.earliest_deadline()
         {
+            self.has_run_ahead = true;
             self.fire(earliest);
         }
     }
