@@ -12,8 +12,11 @@ fn fast() -> ClockConfig {
     ClockConfig { samples_per_tick: 8, stop_deadline: Duration::from_secs(20), ..ClockConfig::default() }
 }
 
+/// Real time has no deadline that a slow machine keeps, so this one only turns a hang into a failure.
 fn wait_until(mut condition: impl FnMut() -> bool) {
+    let began = std::time::Instant::now();
     while !condition() {
+        assert!(began.elapsed() < Duration::from_secs(60), "what was waited for has not come in a minute");
         std::thread::yield_now();
     }
 }

@@ -314,7 +314,7 @@ pub(super) fn too_large() {
 
 pub(super) fn alone_panic() {
     let lengths = [3usize, 0, 12];
-    let buffer = vec![0u8; 12];
+    let buffer = [0u8; 12];
     let length = lengths[sim::choose(3) as usize];
     assert_eq!(buffer[length - 1], 0);
 }

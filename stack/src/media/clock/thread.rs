@@ -168,8 +168,7 @@ impl ThreadClock {
         state.run += 1;
         state.running = true;
         if state.thread != ThreadState::None {
-            // It has not seen its end yet, and will not: it goes on with the new run. Who waits for the old one need not.
-            shared.due.notify_one();
+            // It was woken to see its end, and goes on with the new run instead. Who waits for the old one need not.
             shared.quiet.notify_all();
             return Ok(());
         }
