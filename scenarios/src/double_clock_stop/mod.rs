@@ -44,6 +44,8 @@ enum Operation {
     Stop,
     /// The application destroys the transport.
     Destroy,
+    /// Nothing, until the next tick is due.
+    Pause,
     /// The socket gets the datagram that completes the handshake.
     Datagram,
 }
@@ -117,6 +119,7 @@ fn perform<T: Transport>(transport: &T, operation: Operation) {
             time::sleep(TICK);
             transport.start();
         }
+        Operation::Pause => time::sleep(TICK),
         Operation::Stop => {
             let _operation = sim::operation("transport.stop", STOP_DEADLINE);
             transport.stop();
@@ -297,13 +300,14 @@ fn production_subjects() -> Vec<Subject> {
     use production::InCallback;
     fn any_body() {
         production::choose(InCallback::ALL[sim::choose(InCallback::ALL.len() as u64) as usize]);
-        let pick = || match sim::choose(4) {
-            0 => Operation::Stop,
+        let pick = || match sim::choose(5) {
+            0 => Operation::Pause,
+            4 => Operation::Stop,
             1 => Operation::Start,
             2 => Operation::Destroy,
             _ => Operation::Datagram,
         };
-        let (application, socket) = ([pick(), pick()], [pick(), pick()]);
+        let (application, socket) = ([pick(), pick(), pick()], [pick(), pick(), pick()]);
         drive::<Production>(&application, &socket);
     }
     vec![
@@ -320,7 +324,7 @@ fn production_subjects() -> Vec<Subject> {
         ),
         Subject {
             name: "stack",
-            about: "our clock: any two operations of each thread, and any of the callback",
+            about: "our clock: any three operations of each thread, and any of the callback",
             on: vec![On::shuttle(Expected::Clean).schedules(20_000)],
             fewest_preemptions: None,
             sequential: Sequential::Clean,
