@@ -200,6 +200,13 @@ pub(super) fn use_after_release() {
     join(handle);
 }
 
+pub(super) fn release_before_use() {
+    let resource = ledger::register("session");
+    let handle = other(move || ledger::release(resource));
+    ledger::touch(resource);
+    join(handle);
+}
+
 pub(super) fn leak() {
     let resource = ledger::register("session");
     let lock = Arc::new(Mutex::new(()));

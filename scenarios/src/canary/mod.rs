@@ -113,6 +113,12 @@ pub fn exhibit() -> Exhibit {
             bodies::use_after_release,
             seen(Detector::UseAfterRelease),
         ),
+        canary(
+            "release-before-use",
+            "as before, and the order that fails is not the first that loom has",
+            bodies::release_before_use,
+            seen(Detector::UseAfterRelease),
+        ),
         canary("leak", "a resource is not released in one order", bodies::leak, seen(Detector::Leak)),
         canary("thread-left", "a thread outlives the body and ticks on", bodies::thread_left, on_shuttle(Detector::Leak)),
         canary("livelock", "two threads give way to each other for ever", bodies::livelock, on_shuttle(Detector::Livelock)),
