@@ -150,8 +150,11 @@ fn a_full_disk_is_an_error_and_leaves_no_half_file() {
 #[test]
 fn ctrl_c_leaves_a_table_of_what_was_done() {
     use std::io::{BufRead, BufReader};
+    use std::os::unix::process::CommandExt;
     use std::process::Stdio;
+    // In a group of its own, which gets the signal whole, as from a terminal.
     let mut child = Command::new(env!("CARGO_BIN_EXE_glare"))
+        .process_group(0)
         .args(["run", "canary", "double-clock-stop", "--jobs", "1", "--schedules", "300000", "--engine", "shuttle"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -162,12 +165,13 @@ fn ctrl_c_leaves_a_table_of_what_was_done() {
     for _ in 0..3 {
         progress.next().unwrap().unwrap();
     }
-    let interrupted = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let interrupted = Command::new("kill").args(["-INT", "--", &format!("-{}", child.id())]).status().unwrap();
     assert!(interrupted.success());
     let drained = std::thread::spawn(move || progress.map_while(Result::ok).count());
     let output = child.wait_with_output().unwrap();
     drained.join().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
     assert!(stdout(&output).contains("; interrupted before"), "{}", stdout(&output));
+    assert!(!stdout(&output).contains("(!)"), "what was interrupted is no crash: {}", stdout(&output));
     assert!(stdout(&output).lines().filter(|line| line.starts_with("canary")).count() >= 3, "{}", stdout(&output));
 }

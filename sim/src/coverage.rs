@@ -28,7 +28,7 @@ impl Coverage {
     }
 
     pub(crate) fn timer(&mut self, site: &'static Location<'static>, fired: bool) {
-        let entry = match self.timers.iter().position(|(known, ..)| std::ptr::eq(*known, site)) {
+        let entry = match self.timers.iter().position(|(known, ..)| *known == site) {
             Some(position) => &mut self.timers[position],
             None => {
                 self.timers.push((site, 0, 0));

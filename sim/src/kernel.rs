@@ -76,6 +76,14 @@ pub(crate) fn block(wait: WaitFor, deadline_ns: Option<u64>, site: Site) {
     }
 }
 
+/// Marks the current thread as blocked where loom itself blocks it. A destructor may do so while a panic unwinds.
+#[cfg(feature = "loom")]
+pub(crate) fn block_in_loom(wait: WaitFor, site: Site) {
+    if let Err(finding) = with(|run| run.block(me(), wait, None, site)) {
+        run::fail(finding);
+    }
+}
+
 /// Waits until somebody woke the current thread, or its time came.
 pub(crate) fn park() -> Wake {
     let me = me();

@@ -60,8 +60,9 @@ fn draw(n: u64, site: &'static std::panic::Location<'static>) -> u64 {
     with(|run| {
         run.record(me(), Op::Choose, None, site);
         if run.engine == Engine::Loom {
-            let thread = &run.threads[me() as usize];
-            return crate::choice::mix(u64::from(me()) + 1, thread.clock.of(me() as usize).into()) % n;
+            let thread = &mut run.threads[me() as usize];
+            thread.draws += 1;
+            return crate::choice::mix(u64::from(me()) + 1, thread.draws) % n;
         }
         run.choose(Kind::Random, n)
     })

@@ -117,6 +117,11 @@ pub(crate) enum Strategy {
 }
 
 impl Strategy {
+    /// For an engine that decides by itself.
+    pub(crate) fn none() -> Self {
+        Strategy::Replay(Replay::new(Vec::new()))
+    }
+
     pub(crate) fn new(name: StrategyName, seed: u64, bounds: Bounds) -> Self {
         match name {
             StrategyName::Random => Strategy::Random(Random { seed, stream: Stream::new(seed) }),

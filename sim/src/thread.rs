@@ -276,6 +276,8 @@ impl<T> JoinHandle<T> {
             #[cfg(feature = "model")]
             RawHandle::Modelled { thread, .. } => {
                 kernel::point(Op::Load, None, Location::caller());
+                #[cfg(feature = "loom")]
+                crate::explore::loom::make_end_visible(*thread, false);
                 with(|run| run.threads[*thread as usize].state == run::State::Finished)
             }
         }

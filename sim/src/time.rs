@@ -105,7 +105,10 @@ fn sleep_modelled(duration: Duration, site: &'static Location<'static>) {
     let deadline_ns = with(|run| run.now(me())).saturating_add(nanos(duration));
     if current() == Engine::Loom && with(|run| run.may_fire(me(), site)) {
         // A sleep may take any time beside the others' steps, which is what loom explores; the thread knows that it passed.
-        return with(|run| run.threads[me() as usize].now_ns = deadline_ns);
+        return with(|run| {
+            run.fired(me(), site);
+            run.threads[me() as usize].now_ns = deadline_ns;
+        });
     }
     kernel::block(WaitFor::Sleep, Some(deadline_ns), site);
     kernel::park();

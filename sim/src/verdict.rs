@@ -78,8 +78,8 @@ impl Detector {
     /// Why this detector sees nothing on `engine`; `None` where it sees.
     pub const fn blind_on(self, engine: Engine) -> Option<&'static str> {
         match (engine, self) {
-            (Engine::Real, Detector::Panic | Detector::Invariant) => None,
-            (Engine::Real, _) => Some("production is not watched; a stress run sees panics"),
+            (Engine::Real, Detector::Panic) => None,
+            (Engine::Real, _) => Some("production is not watched; a stress run sees panics, and what does not hold is one"),
             (Engine::Loom, Detector::Hang) => Some("time does not pass by itself there; use shuttle"),
             (Engine::Loom, Detector::Livelock) => Some("loom takes an endless loop for a body too large; use shuttle"),
             (Engine::Loom, Detector::ForeignLock) => {

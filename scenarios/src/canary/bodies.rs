@@ -106,6 +106,17 @@ pub(super) fn abba_in_turn() {
     join(handle);
 }
 
+pub(super) fn abba_among_others() {
+    super::silent::handed_over();
+    abba_in_turn();
+}
+
+pub(super) fn ended_seen() {
+    let handle = other(|| {});
+    sim::invariant!(!handle.is_finished(), "a thread that was spawned just now runs");
+    join(handle);
+}
+
 pub(super) fn lost_wakeup() {
     let pair = Arc::new((Mutex::new(false), Condvar::new()));
     let theirs = Arc::clone(&pair);

@@ -1,9 +1,10 @@
 //! Bodies that are right, though they look like ones that are not: no detector may speak.
 
 use super::bodies::{join, other, publish, two_locks};
-use sim::sync::atomic::Ordering;
+use sim::cell::CheckedCell;
+use sim::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use sim::sync::channel;
-use sim::sync::{Arc, Condvar, Mutex, RwLock};
+use sim::sync::{Arc, Condvar, Mutex, OnceLock, ReentrantMutex, RwLock};
 use sim::thread;
 use sim::time::{self, Duration};
 
@@ -74,6 +75,95 @@ pub(super) fn sent() {
         let _b = b.lock();
     }
     sender.send(()).expect("the receiver waits");
+    join(handle);
+}
+
+pub(super) fn flagged() {
+    let (a, b) = two_locks();
+    let over = Arc::new(AtomicBool::new(false));
+    let theirs = (Arc::clone(&a), Arc::clone(&b), Arc::clone(&over));
+    let handle = other(move || {
+        if theirs.2.load(Ordering::Acquire) {
+            let _b = theirs.1.lock();
+            let _a = theirs.0.lock();
+        }
+    });
+    {
+        let _a = a.lock();
+        let _b = b.lock();
+    }
+    over.store(true, Ordering::Release);
+    join(handle);
+}
+
+pub(super) fn reentrant_again() {
+    let outer = Arc::new(ReentrantMutex::new(()));
+    let inner = Arc::new(Mutex::new(()));
+    let theirs = (Arc::clone(&outer), Arc::clone(&inner));
+    let handle = other(move || {
+        let _outer = theirs.0.lock();
+        let _inner = theirs.1.lock();
+    });
+    {
+        let _outer = outer.lock();
+        let _inner = inner.lock();
+        let _again = outer.lock();
+    }
+    join(handle);
+}
+
+pub(super) fn failed_exchange() {
+    const EMPTY: u32 = 0;
+    const READY: u32 = 1;
+    let cell = Arc::new(CheckedCell::new(0));
+    let state = Arc::new(AtomicU32::new(EMPTY));
+    let theirs = (Arc::clone(&cell), Arc::clone(&state));
+    let handle = other(move || {
+        theirs.0.set(7);
+        theirs.1.store(READY, Ordering::Release);
+    });
+    if state.compare_exchange(EMPTY, EMPTY, Ordering::Relaxed, Ordering::Acquire) == Err(READY) {
+        sim::invariant!(cell.get() == 7, "who sees that it is ready sees what is");
+    }
+    join(handle);
+}
+
+pub(super) fn cell_asked_under_lock() {
+    let lock = Arc::new(Mutex::new(()));
+    let cell = Arc::new(OnceLock::new());
+    let theirs = (Arc::clone(&lock), Arc::clone(&cell));
+    let handle = other(move || {
+        theirs.1.get_or_init(|| drop(theirs.0.lock()));
+    });
+    {
+        let _held = lock.lock();
+        let _ = cell.get();
+    }
+    join(handle);
+}
+
+pub(super) fn slow_processor() {
+    let handle = other(|| time::sleep(Duration::from_secs(1)));
+    {
+        let _operation = sim::operation("answer", Duration::from_millis(500));
+        time::sleep(Duration::from_millis(1));
+    }
+    join(handle);
+}
+
+pub(super) fn patient_poller() {
+    const TICKS: u32 = 2_500;
+    let ticks = Arc::new(AtomicU32::new(0));
+    let theirs = Arc::clone(&ticks);
+    let handle = other(move || {
+        for _ in 0..TICKS {
+            time::sleep(Duration::from_millis(20));
+            theirs.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    while ticks.load(Ordering::SeqCst) < TICKS {
+        thread::yield_now();
+    }
     join(handle);
 }
 

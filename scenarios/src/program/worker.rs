@@ -127,6 +127,9 @@ fn start(check: &Selected, effort: &Effort, budget: Option<Duration>) -> std::io
     option("--preemptions", effort.preemptions.map(|bound| bound.0.map_or("none".to_owned(), |bound| bound.to_string())));
     option("--firings", effort.firings.map(|firings| firings.to_string()));
     option("--budget-ms", budget.map(|budget| budget.as_millis().max(1).to_string()));
+    // Ctrl-C goes to the whole foreground group; a worker is ended by us, and is no crash then.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
 }
 

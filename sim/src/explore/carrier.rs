@@ -296,6 +296,8 @@ pub(crate) fn carry(thread: u32, f: impl FnOnce()) {
     // What the thread leaves to be dropped it drops as itself.
     drop(with(|run| std::mem::take(&mut run.threads[thread as usize].locals)));
     set_me(thread);
+    #[cfg(feature = "loom")]
+    super::loom::make_end_visible(thread, true);
     let last = with(|run| {
         run.record(thread, Op::End, None, site);
         run.finish(thread)
@@ -384,7 +386,7 @@ impl Run {
             schedules: index + 1,
             exhausted: self.exhausted,
             coverage: last.coverage.clone(),
-            potential: self.potential.take(),
+            potentials: std::mem::take(&mut self.potentials),
             condition_sites: std::mem::take(&mut self.condition_sites),
             last: Some(Box::new(last)),
         }

@@ -1,8 +1,8 @@
 //! Loom: its threads, its timers, and what it must be shown.
 //!
 //! Loom has no time. A thread of ours, made when a run first waits with a time, ends such waits: whenever loom lets it run, the wait
-//! with the earliest time. It can come at any moment, so every order of time and notification is explored; it ends each thread's
-//! wait at each place only so often as the bounds say, as a periodic timer would never end. After that a timed wait ends by its
+//! with the earliest time, as its thread knows the time. It can come at any moment, so a notification is explored before it and after
+//! it; it ends each thread's wait at each place only so often as the bounds say, as a periodic timer would never end. After that a timed wait ends by its
 //! time only where nothing else can run.
 
 use super::carrier::{Body, Driver, Native, Settings, carry};
@@ -51,6 +51,7 @@ pub(super) fn explore(driver: Driver, settings: Settings, body: Body) {
 
 pub(super) fn start(thread: u32, stack_size_bytes: Option<usize>, body: Box<dyn FnOnce() + Send>) -> Native {
     let me = crate::run::me();
+    track(END_OF_THREAD | thread);
     let builder = loom::thread::Builder::new().stack_size(stack_size_bytes.unwrap_or(STACK_BYTES));
     let handle = builder.spawn(body).expect("loom makes threads without fail");
     set_me(me);
@@ -181,19 +182,35 @@ impl Armed {
 
 /// Gives a ledger entry something that loom sees, so that it explores the orders of its uses and its release.
 pub(crate) fn make_visible(obj: Obj) {
-    if crate::engine::current() == Engine::Loom {
-        let atomic = Arc::new(loom::sync::atomic::AtomicUsize::new(0));
-        TRACKS.with_borrow_mut(|tracks| tracks.push((obj.id, atomic)));
-    }
+    track(obj.id);
 }
 
 /// Shows loom a use or a release.
 pub(crate) fn make_visible_access(obj: Obj, releases: bool) {
-    let track = TRACKS.with_borrow(|tracks| tracks.iter().find(|(id, _)| *id == obj.id).map(|(_, track)| Arc::clone(track)));
+    show(obj.id, releases);
+}
+
+/// Shows loom a thread's end, or a look at whether it has ended.
+pub(crate) fn make_end_visible(thread: u32, ends: bool) {
+    show(END_OF_THREAD | thread, ends);
+}
+
+/// Tells threads from ledger entries.
+const END_OF_THREAD: u32 = 1 << 31;
+
+fn track(id: u32) {
+    if crate::engine::current() == Engine::Loom {
+        let atomic = Arc::new(loom::sync::atomic::AtomicUsize::new(0));
+        TRACKS.with_borrow_mut(|tracks| tracks.push((id, atomic)));
+    }
+}
+
+fn show(id: u32, changes: bool) {
+    let track = TRACKS.with_borrow(|tracks| tracks.iter().find(|(known, _)| *known == id).map(|(_, track)| Arc::clone(track)));
     let Some(track) = track else { return };
     let me = crate::run::me();
-    // Relaxed: the ledger must not order what the program leaves unordered.
-    if releases {
+    // Relaxed: what is noted here must not order what the program leaves unordered.
+    if changes {
         track.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     } else {
         track.load(std::sync::atomic::Ordering::Relaxed);

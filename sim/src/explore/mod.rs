@@ -37,6 +37,9 @@ pub struct Check {
     shrink: bool,
 }
 
+/// What loom's second look at potential deadlocks may take, at the least.
+const SECOND_LOOK_MIN: Duration = Duration::from_secs(10);
+
 /// The engine that a build without shuttle falls back on.
 const DEFAULT_ENGINE: Engine = if cfg!(feature = "shuttle") { Engine::Shuttle } else { Engine::Loom };
 
@@ -129,9 +132,12 @@ impl Check {
         }
         let progress = Arc::new(Progress::default());
         let plan = Plan::Explore { schedules: self.schedules, until: self.budget.map(|budget| began + budget) };
-        let strategy = Strategy::new(self.strategy, self.seed, self.bounds);
+        let strategy = match self.engine {
+            Engine::Loom => Strategy::none(),
+            _ => Strategy::new(self.strategy, self.seed, self.bounds),
+        };
         match self.launch(plan, strategy, Arc::clone(&body), &progress, Learnt::default()) {
-            Ended::Found(found) => self.explain(body, *found, progress.schedules(), began),
+            Ended::Found(found) => self.explain(body, *found, progress.schedules(), began, Learnt::default()),
             Ended::Done(done) => self.conclude(body, *done, began),
             Ended::Crashed(why) => self.report(Verdict::Crashed(why), progress.schedules(), began),
         }
@@ -143,7 +149,7 @@ impl Check {
         loop {
             let (outbox, inbox) = mpsc::channel();
             // Only loom begins again, and it has no use for a strategy.
-            let strategy = strategy.take().unwrap_or(Strategy::Replay(crate::strategy::Replay::new(Vec::new())));
+            let strategy = strategy.take().unwrap_or(Strategy::none());
             let launched =
                 carrier::launch(self.settings(), plan.clone(), strategy, Arc::clone(&body), outbox, progress, learnt.clone());
             let watched = match launched {
@@ -163,6 +169,10 @@ impl Check {
                 watchdog::Heard::Spinning(why) => Ended::Crashed(why),
                 watchdog::Heard::Sleeping(why) => {
                     let finding = Finding::new(Detector::ForeignLock, "something outside the facade blocked the run").with(why);
+                    let plan = match plan {
+                        Plan::Explore { .. } => Plan::Explore { schedules: Some(progress.schedules()), until: None },
+                        plan => plan,
+                    };
                     Ended::Found(Box::new(self.blocked_run(finding, plan, body)))
                 }
             };
@@ -205,7 +215,7 @@ impl Check {
         }
     }
 
-    fn explain(&self, body: Body, mut found: Found, schedules: u64, began: Instant) -> Report {
+    fn explain(&self, body: Body, mut found: Found, schedules: u64, began: Instant, learnt: Learnt) -> Report {
         if found.inconclusive {
             let mut report = self.report(Verdict::Inconclusive(found.finding.reason), schedules, began);
             report.coverage = found.coverage;
@@ -213,7 +223,7 @@ impl Check {
         }
         let coverage = std::mem::take(&mut found.coverage);
         if self.shrink && self.engine != Engine::Loom && found.finding.detector != Detector::Nondeterminism {
-            found = shrink::shrink(self, &body, found);
+            found = shrink::shrink(self, &body, found, learnt);
         }
         let mut report = self.report(Verdict::Caught(found.finding.clone()), schedules, began);
         report.token = Some(self.token(&found));
@@ -225,12 +235,8 @@ impl Check {
     }
 
     fn conclude(&self, body: Body, mut done: Done, began: Instant) -> Report {
-        if let Some(potential) = done.potential.take() {
-            // What a mutex orders is learnt as runs go on; a cycle found before that is looked at again with what is known now.
-            match self.look_again(&body, &potential, &mut done) {
-                true => return self.explain(body, *potential, done.schedules, began),
-                false => done.potential = None,
-            }
+        if let Some((potential, learnt)) = self.confirm(&body, &mut done, began) {
+            return self.explain(body, potential, done.schedules, began, learnt);
         }
         let verdict = match (self.engine, done.exhausted) {
             (Engine::Loom | Engine::Cases, false) => {
@@ -252,26 +258,35 @@ impl Check {
         report
     }
 
-    /// Whether a potential deadlock is one with what is known at the end. On loom, where a run is its place in the exploration,
-    /// that takes another exploration, whose result replaces the first.
-    fn look_again(&self, body: &Body, potential: &Found, done: &mut Done) -> bool {
+    /// A potential deadlock that is one with all that is known at the end. What a mutex orders is learnt as runs go on, so what was
+    /// found before is looked at again. On loom, where a run is its place in the exploration, that takes another exploration, whose
+    /// result replaces the first.
+    fn confirm(&self, body: &Body, done: &mut Done, began: Instant) -> Option<(Found, Learnt)> {
+        let potentials = std::mem::take(&mut done.potentials);
         let learnt = Learnt { condition_sites: done.condition_sites.clone(), ..Learnt::default() };
+        if potentials.is_empty() {
+            return None;
+        }
         if learnt.condition_sites.is_empty() {
-            return true;
+            return potentials.into_iter().next().map(|potential| (potential, learnt));
         }
         if self.engine != Engine::Loom {
-            let again = self.replay_choices(body, deviations(&potential.choices), false, learnt);
-            return again.is_ok_and(|found| found.finding.detector == Detector::PotentialDeadlock);
+            let holds = |potential: &Found| {
+                let again = self.replay_choices(body, deviations(&potential.choices), false, learnt.clone());
+                again.is_ok_and(|found| found.finding.detector == Detector::PotentialDeadlock)
+            };
+            return potentials.into_iter().find(holds).map(|potential| (potential, learnt));
         }
-        let plan = Plan::Explore { schedules: self.schedules, until: None };
-        let strategy = Strategy::Replay(crate::strategy::Replay::new(Vec::new()));
-        match self.launch(plan, strategy, Arc::clone(body), &Arc::new(Progress::default()), learnt) {
+        let until = self.budget.map(|budget| (began + budget).max(Instant::now() + SECOND_LOOK_MIN));
+        let plan = Plan::Explore { schedules: self.schedules, until };
+        match self.launch(plan, Strategy::none(), Arc::clone(body), &Arc::new(Progress::default()), learnt.clone()) {
             Ended::Done(again) => {
-                let found = again.potential.is_some();
-                *done = *again;
-                found
+                let potential = again.potentials.into_iter().next();
+                done.exhausted &= again.exhausted;
+                potential.map(|potential| (potential, learnt))
             }
-            _ => true,
+            Ended::Found(found) => Some((*found, learnt)),
+            Ended::Crashed(_) => potentials.into_iter().next().map(|potential| (potential, learnt)),
         }
     }
 
@@ -320,11 +335,11 @@ impl Check {
                 let check = Check { bounds: *bounds, ..self.clone() };
                 let progress = Arc::new(Progress::default());
                 let plan = Plan::Iteration { iteration: *iteration, record };
-                let strategy = Strategy::Replay(crate::strategy::Replay::new(Vec::new()));
+                let strategy = Strategy::none();
                 let found = match check.launch(plan, strategy, body, &progress, Learnt::default()) {
                     Ended::Found(found) => *found,
-                    Ended::Done(done) => match done.potential.or(done.last) {
-                        Some(last) => *last,
+                    Ended::Done(done) => match done.potentials.into_iter().next().or(done.last.map(|last| *last)) {
+                        Some(last) => last,
                         None => {
                             let why = format!("loom had {} iterations, the token wants number {iteration}", done.schedules);
                             return Err(ReplayError::Changed { why });
@@ -391,8 +406,8 @@ impl Check {
         let plan = Plan::Replay { deviations, record };
         match self.launch(plan, strategy, Arc::clone(body), &progress, learnt) {
             Ended::Found(found) => Ok(*found),
-            Ended::Done(done) => match (done.potential, done.last) {
-                (Some(potential), _) => Ok(*potential),
+            Ended::Done(done) => match (done.potentials.into_iter().next(), done.last) {
+                (Some(potential), _) => Ok(potential),
                 (None, Some(last)) => Ok(*last),
                 (None, None) => Err(ReplayError::Crashed { why: "the run did not happen".to_owned() }),
             },

@@ -15,8 +15,8 @@ const SEARCH_PREEMPTIONS_MAX: u32 = 2;
 const SEARCH_SCHEDULES_MAX: u64 = 20_000;
 const TIME_MAX: Duration = Duration::from_secs(8);
 
-pub(super) fn shrink(check: &Check, body: &Body, found: Found) -> Found {
-    let mut shrinker = Shrinker { check, body, best: found, tries: 0, until: Instant::now() + TIME_MAX };
+pub(super) fn shrink(check: &Check, body: &Body, found: Found, learnt: Learnt) -> Found {
+    let mut shrinker = Shrinker { check, body, learnt, best: found, tries: 0, until: Instant::now() + TIME_MAX };
     shrinker.remove_chunks();
     shrinker.search_below();
     shrinker.lower_answers();
@@ -26,6 +26,7 @@ pub(super) fn shrink(check: &Check, body: &Body, found: Found) -> Found {
 struct Shrinker<'a> {
     check: &'a Check,
     body: &'a Body,
+    learnt: Learnt,
     best: Found,
     tries: u32,
     until: Instant,
@@ -38,7 +39,7 @@ impl Shrinker<'_> {
             return false;
         }
         self.tries += 1;
-        let Ok(found) = self.check.replay_choices(self.body, candidate, false, Learnt::default()) else { return false };
+        let Ok(found) = self.check.replay_choices(self.body, candidate, false, self.learnt.clone()) else { return false };
         let same = self.is_the_same(&found);
         let (before, after) = (deviations(&self.best.choices), deviations(&found.choices));
         let better = (after.len(), sum(&after), found.choices.len()) < (before.len(), sum(&before), self.best.choices.len());
@@ -90,7 +91,7 @@ impl Shrinker<'_> {
             let strategy = Strategy::new(StrategyName::Dfs, 0, bounds);
             let check = Check { detectors: Detectors { determinism: false, ..self.check.detectors }, ..self.check.clone() };
             if let Ended::Found(found) =
-                check.launch(plan, strategy, Arc::clone(self.body), &Arc::new(Progress::default()), Learnt::default())
+                check.launch(plan, strategy, Arc::clone(self.body), &Arc::new(Progress::default()), self.learnt.clone())
                 && self.is_the_same(&found)
             {
                 self.best = *found;

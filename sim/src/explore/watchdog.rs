@@ -3,10 +3,13 @@
 use crate::run::{Message, Progress};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// So long without a step, and the run is looked at.
-const STILL_MAX: Duration = Duration::from_secs(3);
+/// So many looks without a step between them, and a thread that sleeps is taken for blocked. Looks, not time: while this process
+/// was stopped nobody looked.
+const STILL_LOOKS_SLEEPING: u32 = 12;
+/// A step may compute for longer.
+const STILL_LOOKS_COMPUTING: u32 = 40;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 pub(super) enum Heard {
@@ -41,7 +44,8 @@ impl Progress {
 }
 
 pub(super) fn wait(inbox: &Receiver<Message>, progress: &Progress, watched: &Watched) -> Heard {
-    let mut last = (progress.mark(), Instant::now());
+    let mut last = progress.mark();
+    let mut still_looks = 0;
     loop {
         match inbox.recv_timeout(LOOK_EVERY) {
             Ok(message) => return Heard::Message(message),
@@ -49,17 +53,25 @@ pub(super) fn wait(inbox: &Receiver<Message>, progress: &Progress, watched: &Wat
             Err(RecvTimeoutError::Timeout) => {}
         }
         let mark = progress.mark();
-        if mark != last.0 {
-            last = (mark, Instant::now());
-        } else if last.1.elapsed() >= STILL_MAX {
-            let still = format!("no step for {} s in schedule {}", last.1.elapsed().as_secs(), mark.0);
-            match watched.is_computing() {
-                Some(true) => return Heard::Spinning(format!("{still}: it computes without an end")),
-                Some(false) => return Heard::Sleeping(format!("{still}, and its thread sleeps")),
-                None => return Heard::Sleeping(format!("{still}; this system does not say whether its thread sleeps")),
-            }
+        still_looks = if mark == last { still_looks + 1 } else { 0 };
+        last = mark;
+        if still_looks < STILL_LOOKS_SLEEPING || is_debugged() {
+            continue;
+        }
+        let still = format!("no step in {still_looks} looks, {LOOK_EVERY:?} apart, in schedule {}", mark.0);
+        match watched.is_computing() {
+            Some(true) if still_looks < STILL_LOOKS_COMPUTING => {}
+            Some(true) => return Heard::Spinning(format!("{still}: it computes without an end")),
+            Some(false) => return Heard::Sleeping(format!("{still}, and its thread sleeps")),
+            None => return Heard::Sleeping(format!("{still}; this system does not say whether its thread sleeps")),
         }
     }
+}
+
+/// Whether somebody looks at this process with a debugger, who may stop a step for as long as it takes.
+fn is_debugged() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status.lines().any(|line| line.strip_prefix("TracerPid:").is_some_and(|tracer| tracer.trim() != "0"))
 }
 
 impl Watched {

@@ -49,6 +49,8 @@ impl Detectors {
 pub(crate) const STEPS_MAX: u64 = 1_000_000;
 /// So many rounds in which every thread only yielded are a livelock.
 const IDLE_ROUNDS_MAX: u32 = 2_000;
+/// So many potential deadlocks are kept to be looked at again.
+const POTENTIALS_MAX: usize = 64;
 /// How long threads may outlive the body, in virtual time.
 const AFTERLIFE_NS: u64 = 60_000_000_000;
 
@@ -94,6 +96,8 @@ pub(crate) struct Thread {
     pub(crate) now_ns: u64,
     /// On loom: how often a timed wait ended by its time, by place.
     firings: Vec<(Site, u32)>,
+    /// How many random numbers it has drawn on loom.
+    pub(crate) draws: u64,
     pub(crate) locals: Vec<(usize, std::rc::Rc<dyn std::any::Any>)>,
     #[cfg(feature = "loom")]
     pub(crate) loom: Option<loom::thread::Thread>,
@@ -181,7 +185,8 @@ pub(crate) struct Done {
     pub(crate) schedules: u64,
     pub(crate) exhausted: bool,
     pub(crate) coverage: Coverage,
-    pub(crate) potential: Option<Box<Found>>,
+    /// Runs whose locks could have closed a cycle: the first for each reason.
+    pub(crate) potentials: Vec<Found>,
     /// The last run, for replays.
     pub(crate) last: Option<Box<Found>>,
     /// What was learnt of which mutexes guard conditions.
@@ -222,7 +227,7 @@ pub(crate) struct Run {
     pub(crate) mirror: Option<Arc<parking_lot::Mutex<Vec<Choice>>>>,
     pub(crate) coverage: Coverage,
     trace: Option<Trace>,
-    pub(crate) potential: Option<Box<Found>>,
+    pub(crate) potentials: Vec<Found>,
     pub(crate) potential_here: Option<Finding>,
     /// On loom: threads that were woken and are to be unparked once the state is put back.
     #[cfg(feature = "loom")]
@@ -239,6 +244,9 @@ pub(crate) struct Progress {
     pub(crate) schedules: AtomicU64,
     pub(crate) steps: AtomicU64,
 }
+
+/// Where each launch begins to number its runs, so that what a static keeps from one launch is a stranger in another.
+static NEXT_EPOCH: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
 
 thread_local! {
     static RUN: RefCell<Option<Box<Run>>> = const { RefCell::new(None) };
@@ -324,7 +332,7 @@ impl Run {
     ) -> Run {
         Run {
             engine,
-            epoch: 0,
+            epoch: NEXT_EPOCH.fetch_add(1 << 20, Ordering::Relaxed),
             detectors,
             bounds,
             threads: Vec::new(),
@@ -351,7 +359,7 @@ impl Run {
             mirror: None,
             coverage: Coverage::default(),
             trace: None,
-            potential: None,
+            potentials: Vec::new(),
             potential_here: None,
             #[cfg(feature = "loom")]
             to_unpark: Vec::new(),
@@ -409,13 +417,15 @@ impl Run {
         }
     }
 
-    /// Keeps the first run whose locks could have closed a cycle. Exploring goes on: it may yet close.
+    /// Keeps a run whose locks could have closed a cycle, the first for each reason. Exploring goes on: it may yet close.
     pub(crate) fn keep_potential(&mut self) {
         if let Some(finding) = self.potential_here.take()
-            && self.potential.is_none()
+            && self.potentials.len() < POTENTIALS_MAX
+            && self.potentials.iter().all(|known| known.finding.reason != finding.reason)
         {
             let coverage = self.coverage.clone();
-            self.potential = Some(Box::new(self.found(finding)));
+            let found = self.found(finding);
+            self.potentials.push(found);
             self.coverage = coverage;
         }
     }

@@ -49,7 +49,10 @@ impl Run {
 
     /// The current thread is about to ask for a lock that it is ready to wait for.
     pub(crate) fn ask_lock(&mut self, me: u32, obj: Obj, shared: bool, site: Site) {
-        self.object(obj);
+        // Its owner need not wait to take a reentrant lock again; one that is not, it waits for itself, which is found elsewhere.
+        if self.object(obj).owner == Some(me) {
+            return;
+        }
         if self.detectors.lock_order && !self.threads[me as usize].held.is_empty() {
             let to = Held { lock: obj.id, shared, site };
             let thread = &self.threads[me as usize];
@@ -103,7 +106,7 @@ impl Run {
         let races = self.detectors.races;
         let orders = self.detectors.lock_order && !self.condition_sites.is_empty() && {
             let made = self.objects[obj.id as usize].site;
-            self.condition_sites.iter().any(|site| std::ptr::eq(*site, made))
+            self.condition_sites.contains(&made)
         };
         let object = self.object(obj);
         if shared {
@@ -208,7 +211,7 @@ impl Run {
     /// A mutex is used with a condition variable.
     pub(crate) fn guards_condition(&mut self, obj: Obj) {
         let site = self.object(obj).site;
-        if !self.condition_sites.iter().any(|known| std::ptr::eq(*known, site)) {
+        if !self.condition_sites.contains(&site) {
             self.condition_sites.push(site);
         }
     }
@@ -293,7 +296,7 @@ impl Run {
         let others = self.objects[obj.id as usize]
             .reads
             .iter()
-            .filter(|(_, other_writes, other_site)| !std::ptr::eq(*other_site, site) && (writes || *other_writes == 1));
+            .filter(|(_, other_writes, other_site)| *other_site != site && (writes || *other_writes == 1));
         let mut pair = vec![tell(writes, site)];
         pair.extend(others.map(|(_, writes, site)| tell(*writes == 1, site)));
         pair.sort();

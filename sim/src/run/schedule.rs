@@ -19,9 +19,7 @@ impl Run {
         let id = obj.map_or(u64::from(u32::MAX), |obj| u64::from(obj.id));
         self.hash = mix(self.hash, (id << 32) | (u64::from(thread) << 8) | op as u64);
         self.steps += 1;
-        if self.steps & 0xff == 0 {
-            self.progress.steps.fetch_add(1, Ordering::Relaxed);
-        }
+        self.progress.steps.store(self.steps, Ordering::Relaxed);
         if self.trace.is_some() {
             self.record_event(thread, op, obj, site);
         }
@@ -71,8 +69,11 @@ impl Run {
         if self.steps > STEPS_MAX {
             return Err(self.endless());
         }
-        if progresses && self.yielding > 0 {
-            self.stop_yielding();
+        if progresses {
+            self.idle_rounds = 0;
+            if self.yielding > 0 {
+                self.stop_yielding();
+            }
         }
         if self.timers > 0 {
             self.fire_early();
@@ -169,6 +170,11 @@ impl Run {
             && let Some(earliest) = self.earliest_deadline()
         {
             self.has_run_ahead = true;
+            // The processor was slow, not the operations: their time is theirs still.
+            let jump_ns = earliest.saturating_sub(self.now_ns);
+            for operation in &mut self.operations {
+                operation.deadline_ns = operation.deadline_ns.map(|deadline| deadline.saturating_add(jump_ns));
+            }
             self.fire(earliest);
         }
     }

@@ -1,6 +1,7 @@
 //! The threads of a run: from their spawn to their end, blocked and woken between.
 
 use super::{Nature, Object, Run, Site, State, Thread, WaitFor, Wake, me};
+use crate::engine::Engine;
 use crate::happens::VectorClock;
 use crate::trace::Op;
 use crate::trace::place;
@@ -36,6 +37,7 @@ impl Run {
             order_clock,
             now_ns,
             firings: Vec::new(),
+            draws: 0,
             locals: Vec::new(),
             #[cfg(feature = "loom")]
             loom: None,
@@ -160,6 +162,9 @@ impl Run {
                 if wait != WaitFor::Sleep {
                     self.coverage.timer(site, fired);
                 }
+                if fired && self.engine == Engine::Loom {
+                    self.fired(me, site);
+                }
             }
             let obj = match wait {
                 WaitFor::Lock(obj) | WaitFor::Wakeup(obj) => Some(obj),
@@ -170,20 +175,19 @@ impl Run {
         wake
     }
 
-    /// On loom: whether a timed wait of this thread at this place may still end by its time.
-    pub(crate) fn may_fire(&mut self, me: u32, site: Site) -> bool {
-        let bound = self.bounds.firings;
-        let thread = &mut self.threads[me as usize];
-        let count = match thread.firings.iter().position(|(place, _)| std::ptr::eq(*place, site)) {
-            Some(position) => &mut thread.firings[position].1,
-            None => {
-                thread.firings.push((site, 0));
-                &mut thread.firings.last_mut().expect("it was pushed just now").1
-            }
-        };
-        let may = *count < bound;
-        *count += 1;
-        may
+    /// On loom: whether a timed wait of this thread at this place may still end by its time, ahead of others.
+    pub(crate) fn may_fire(&self, me: u32, site: Site) -> bool {
+        let firings = self.threads[me as usize].firings.iter().find(|(place, _)| *place == site);
+        firings.is_none_or(|(_, count)| *count < self.bounds.firings)
+    }
+
+    /// A timed wait of this thread at this place has ended by its time.
+    pub(crate) fn fired(&mut self, me: u32, site: Site) {
+        let firings = &mut self.threads[me as usize].firings;
+        match firings.iter_mut().find(|(place, _)| *place == site) {
+            Some((_, count)) => *count += 1,
+            None => firings.push((site, 1)),
+        }
     }
 
     pub(super) fn unfinished(&self) -> impl Iterator<Item = u32> + '_ {

@@ -24,10 +24,10 @@ fn releases(order: Ordering) -> bool {
     matches!(order, Ordering::Release | Ordering::AcqRel | Ordering::SeqCst)
 }
 
-/// A plain load and store order what a counter's update does not: see the lock-order graph.
+/// After an access: what it hands over and takes over. A plain load and store order what a counter's update does not: see the
+/// lock-order graph.
 #[cfg(feature = "model")]
-fn before(obj: Obj, op: Op, order: Ordering, site: &'static Location<'static>) {
-    kernel::point(op, Some(obj), site);
+fn accessed(obj: Obj, op: Op, order: Ordering) {
     with(|run| {
         if acquires(order) && op != Op::Store {
             run.acquire(me(), obj, op == Op::Load);
@@ -70,21 +70,21 @@ macro_rules! atomics {
             #[track_caller]
             #[inline]
             pub fn load(&self, order: Ordering) -> $value {
-                access!(self, Load, order, atomic => atomic.load(order))
+                access!(self, Load, atomic => atomic.load(order), _result => (Op::Load, order))
             }
 
             /// Replaces the value.
             #[track_caller]
             #[inline]
             pub fn store(&self, value: $value, order: Ordering) {
-                access!(self, Store, order, atomic => atomic.store(value, order))
+                access!(self, Store, atomic => atomic.store(value, order), _result => (Op::Store, order))
             }
 
             /// Replaces the value and returns the old one.
             #[track_caller]
             #[inline]
             pub fn swap(&self, value: $value, order: Ordering) -> $value {
-                access!(self, ReadModifyWrite, order, atomic => atomic.swap(value, order))
+                access!(self, ReadModifyWrite, atomic => atomic.swap(value, order), _result => (Op::ReadModifyWrite, order))
             }
 
             /// Replaces the value if it is `current`; returns what was there.
@@ -94,7 +94,10 @@ macro_rules! atomics {
             #[track_caller]
             #[inline]
             pub fn compare_exchange(&self, current: $value, new: $value, success: Ordering, failure: Ordering) -> Result<$value, $value> {
-                access!(self, ReadModifyWrite, success, atomic => atomic.compare_exchange(current, new, success, failure))
+                access!(self, ReadModifyWrite, atomic => atomic.compare_exchange(current, new, success, failure), result => match result {
+                    Ok(_) => (Op::ReadModifyWrite, success),
+                    Err(_) => (Op::Load, failure),
+                })
             }
 
             $(
@@ -102,7 +105,7 @@ macro_rules! atomics {
                 #[track_caller]
                 #[inline]
                 pub fn $arithmetic(&self, value: $value, order: Ordering) -> $value {
-                    access!(self, ReadModifyWrite, order, atomic => atomic.$arithmetic(value, order))
+                    access!(self, ReadModifyWrite, atomic => atomic.$arithmetic(value, order), _result => (Op::ReadModifyWrite, order))
                 }
             )*
         }
@@ -143,21 +146,27 @@ enum Raw<Std, Loom> {
 }
 
 macro_rules! access {
-    ($self:ident, $op:ident, $order:expr, $atomic:ident => $run:expr) => {
+    ($self:ident, $op:ident, $atomic:ident => $run:expr, $result:ident => $effect:expr) => {
         match &$self.0 {
             Raw::Real($atomic) => $run,
             #[cfg(feature = "model")]
             Raw::Simulated(obj, $atomic) => {
-                before(*obj, Op::$op, $order, Location::caller());
-                $run
+                kernel::point(Op::$op, Some(*obj), Location::caller());
+                let $result = $run;
+                let (op, order) = $effect;
+                accessed(*obj, op, order);
+                $result
             }
             #[cfg(feature = "loom")]
             Raw::Loom(obj, $atomic) => {
                 let me = me();
-                before(*obj, Op::$op, $order, Location::caller());
-                let result = $run;
+                kernel::point(Op::$op, Some(*obj), Location::caller());
+                // Loom lets others run before the access, and not between it and what follows.
+                let $result = $run;
                 crate::run::set_me(me);
-                result
+                let (op, order) = $effect;
+                accessed(*obj, op, order);
+                $result
             }
             #[cfg(not(feature = "loom"))]
             Raw::Never(_, never) => match *never {},

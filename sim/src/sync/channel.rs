@@ -116,7 +116,8 @@ impl<T> Sender<T> {
         if state.receivers == 0 {
             return Err(TrySendError::Disconnected(message));
         }
-        let room = if shared.capacity == 0 { state.receiving } else { shared.capacity };
+        // A rendezvous has one place: who waits to be met and who only tries must not stand there together.
+        let room = if shared.capacity == 0 { state.receiving.min(1) } else { shared.capacity };
         if state.queue.len() >= room {
             return Err(TrySendError::Full(message));
         }

@@ -1,5 +1,7 @@
 use super::Mutex;
-use std::panic::Location;
+use super::atomic::AtomicBool;
+#[cfg(feature = "model")]
+use super::atomic::Ordering;
 use std::sync::OnceLock as StdOnceLock;
 
 /// A cell that is filled once. Who comes while it is being filled waits.
@@ -15,7 +17,7 @@ enum Filling {
     /// std's own cell waits by itself.
     Real,
     #[cfg_attr(not(feature = "model"), expect(dead_code, reason = "only engines make it"))]
-    Modelled(Mutex<()>),
+    Modelled { gate: Mutex<()>, is_full: AtomicBool },
 }
 
 impl<T> OnceLock<T> {
@@ -25,30 +27,35 @@ impl<T> OnceLock<T> {
         let filling = match crate::engine::current() {
             crate::engine::Engine::Real => Filling::Real,
             #[allow(unreachable_patterns, reason = "a build without engines has no other")]
-            _ => Filling::Modelled(Mutex::ordering(())),
+            _ => Filling::Modelled { gate: Mutex::ordering(()), is_full: AtomicBool::new(false) },
         };
         OnceLock { value: StdOnceLock::new(), filling }
     }
 
-    /// The value, if the cell is full.
+    /// The value, if the cell is full. Does not wait for one who fills it.
     #[track_caller]
     pub fn get(&self) -> Option<&T> {
-        let _ = Location::caller();
         #[cfg(feature = "model")]
-        if let Filling::Modelled(filling) = &self.filling {
-            let _filling = filling.lock();
-            return self.value.get();
+        if let Filling::Modelled { is_full, .. } = &self.filling
+            && !is_full.load(Ordering::Acquire)
+        {
+            return None;
         }
         self.value.get()
     }
 
     /// Fills the cell, or gives the value back if it is full.
+    ///
+    /// # Errors
+    /// The value, if there was one already.
     #[track_caller]
     pub fn set(&self, value: T) -> Result<(), T> {
         #[cfg(feature = "model")]
-        if let Filling::Modelled(filling) = &self.filling {
-            let _filling = filling.lock();
-            return self.value.set(value);
+        if let Filling::Modelled { gate, is_full } = &self.filling {
+            let _gate = gate.lock();
+            let result = self.value.set(value);
+            is_full.store(true, Ordering::Release);
+            return result;
         }
         self.value.set(value)
     }
@@ -57,9 +64,16 @@ impl<T> OnceLock<T> {
     #[track_caller]
     pub fn get_or_init(&self, init: impl FnOnce() -> T) -> &T {
         #[cfg(feature = "model")]
-        if let Filling::Modelled(filling) = &self.filling {
-            let _filling = filling.lock();
-            return self.value.get_or_init(init);
+        if let Filling::Modelled { gate, is_full } = &self.filling {
+            if is_full.load(Ordering::Acquire)
+                && let Some(value) = self.value.get()
+            {
+                return value;
+            }
+            let _gate = gate.lock();
+            let value = self.value.get_or_init(init);
+            is_full.store(true, Ordering::Release);
+            return value;
         }
         self.value.get_or_init(init)
     }

@@ -45,7 +45,7 @@ impl RawLock {
             #[cfg(feature = "loom")]
             Engine::Loom => {
                 let (obj, tried) = with(|run| {
-                    let tried = run.tried_sites.iter().any(|tried| std::ptr::eq(*tried, site));
+                    let tried = run.tried_sites.contains(&site);
                     (run.create("Mutex", Nature::Primitive, site), tried)
                 });
                 return match tried {
@@ -169,7 +169,7 @@ impl RawLock {
         #[cfg(feature = "loom")]
         if let RawLock::Loom(_, native) = self {
             // Loom blocks inside its lock, so the wait is noted first: the state of a deadlock is read from the notes.
-            kernel::block(WaitFor::Lock(obj), None, site);
+            kernel::block_in_loom(WaitFor::Lock(obj), site);
             kernel::fire_if_quiet();
             let native = native.lock().expect("loom's locks are not poisoned: a panic ends the run");
             crate::run::set_me(me);

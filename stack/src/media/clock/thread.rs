@@ -19,7 +19,8 @@ type Callback = Box<dyn FnMut(&ThreadClock, Tick) + Send>;
 /// so the caller may hold any lock of its own, with one rule: **who stops or destroys while holding a lock must not have a callback
 /// that waits for that lock**; the callback would never return. Then the stop gives up at its deadline.
 ///
-/// A clock that was started holds a thread until it is stopped or destroyed, or every clone of it outside the callback is dropped.
+/// A clock that was started holds a thread until it is stopped or destroyed, or its last clone is dropped. The clock that the callback
+/// is given, and clones made of that one, do not count; a clone that the callback was made with counts, and keeps the clock for ever.
 #[derive(Clone)]
 pub struct ThreadClock {
     handle: Arc<Handle>,
@@ -164,7 +165,7 @@ impl ThreadClock {
             let pool = state.pool.as_ref().ok_or(ClockError::Destroyed)?;
             state.record = Some(pool.allocate(RECORD_BYTES)?);
         }
-        state.core = Some(ClockCore::new(shared.config, Instant::now())?);
+        let before = state.core.replace(ClockCore::new(shared.config, Instant::now())?);
         state.run += 1;
         state.running = true;
         if state.thread != ThreadState::None {
@@ -180,8 +181,10 @@ impl ThreadClock {
                 Ok(())
             }
             Err(error) => {
+                state.run -= 1;
                 state.running = false;
                 state.record = None;
+                state.core = before;
                 Err(ClockError::Thread { why: error.to_string() })
             }
         }
@@ -288,13 +291,13 @@ impl Shared {
                     state.note(tick);
                     state.calling = Some(state.run);
                     drop(state);
-                    let result = {
+                    let returned = {
                         let _operation = sim::operation("clock.callback", None);
-                        catch_unwind(AssertUnwindSafe(|| call(&own, tick)))
+                        returns(|| call(&own, tick))
                     };
                     state = self.state.lock();
                     state.calling = None;
-                    if result.is_err() {
+                    if !returned {
                         state.panicked = true;
                         state.running = false;
                     }
@@ -317,6 +320,16 @@ impl Shared {
     }
 }
 
+/// Whether `call` returns, and does not panic. The panic's value is the application's, whose drop may do anything; it goes here,
+/// without a lock, and a value that panics again is left where it is.
+fn returns(call: impl FnOnce()) -> bool {
+    let Err(value) = catch_unwind(AssertUnwindSafe(call)) else { return true };
+    if let Err(again) = catch_unwind(AssertUnwindSafe(move || drop(value))) {
+        std::mem::forget(again);
+    }
+    false
+}
+
 impl State {
     /// Whether a callback of this run or an earlier one goes on.
     fn is_calling_until(&self, run: u64) -> bool {
@@ -326,7 +339,8 @@ impl State {
     /// Keeps the lateness of the last ticks in the run's record.
     fn note(&mut self, tick: Tick) {
         if let Some(record) = &mut self.record {
-            let at = (tick.index as usize % RECORD_TICKS) * 8;
+            let ticks = self.core.as_ref().map_or(1, |core| core.counters().ticks);
+            let at = (ticks.saturating_sub(1) as usize % RECORD_TICKS) * 8;
             let lateness_ns = u64::try_from(tick.lateness.as_nanos()).unwrap_or(u64::MAX);
             record.bytes_mut()[at..at + 8].copy_from_slice(&lateness_ns.to_le_bytes());
         }
