@@ -360,20 +360,14 @@ impl Check {
             let why = format!("expected a run of shape {:08x}, got {:08x}", wanted.0, wanted.1);
             return Err(ReplayError::Changed { why });
         }
-        let caught = !found.finding.reason.is_empty();
-        Ok(Replay {
-            verdict: if caught { Verdict::Caught(found.finding) } else { Verdict::Clean },
-            trace_hash: found.hash,
-            choices: found.choices,
-            schedules: match token.run {
-                RunId::Iteration { iteration, .. } => iteration,
-                _ => 1,
-            },
-            trace: found.trace,
-        })
+        let schedules = match token.run {
+            RunId::Iteration { iteration, .. } => iteration,
+            _ => 1,
+        };
+        Ok(Replay::of(found, schedules))
     }
 
-    /// Runs the run whose choices are these, whatever comes of it, and returns it: for tests of determinism.
+    /// Runs the run whose choices are these, whatever comes of it, and returns it with every step: for tests of determinism.
     ///
     /// # Errors
     /// [`ReplayError::Crashed`] if it did not end.
@@ -383,15 +377,8 @@ impl Check {
         body: impl Fn() + Send + Sync + 'static,
     ) -> Result<Replay, ReplayError> {
         let body: Body = Arc::new(body);
-        let found = self.replay_choices(&body, deviations.to_vec(), false, Learnt::default())?;
-        let caught = !found.finding.reason.is_empty();
-        Ok(Replay {
-            verdict: if caught { Verdict::Caught(found.finding) } else { Verdict::Clean },
-            trace_hash: found.hash,
-            choices: found.choices,
-            schedules: 1,
-            trace: None,
-        })
+        let found = self.replay_choices(&body, deviations.to_vec(), true, Learnt::default())?;
+        Ok(Replay::of(found, 1))
     }
 
     fn replay_choices(
@@ -492,6 +479,20 @@ pub struct Replay {
     pub schedules: u64,
     /// The steps, if they were recorded.
     pub trace: Option<Trace>,
+}
+
+impl Replay {
+    fn of(found: Found, schedules: u64) -> Replay {
+        // A run in which nothing was found comes without a reason.
+        let caught = !found.finding.reason.is_empty();
+        Replay {
+            verdict: if caught { Verdict::Caught(found.finding) } else { Verdict::Clean },
+            trace_hash: found.hash,
+            choices: found.choices,
+            schedules,
+            trace: found.trace,
+        }
+    }
 }
 
 /// A token that does not replay.
