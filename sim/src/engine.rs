@@ -140,6 +140,10 @@ primitives! {
     Spawn "thread::spawn": real yes, loom yes, shuttle yes, cases "there is one thread; use shuttle";
     Park "thread::park": real yes, loom yes, shuttle yes, cases "there is one thread; use shuttle";
     ThreadLocal "thread_local!": real yes, loom yes, shuttle yes, cases yes;
+    Task "task::spawn and what is awaited": real yes,
+        loom "tokio's primitives are not loom's; use shuttle",
+        shuttle yes,
+        cases "there is one thread; use shuttle";
     Sleep "time::sleep": real yes, loom yes, shuttle yes, cases yes;
     TimeOrder "time that orders threads": real yes,
         loom "a timed wait may end at any moment there, and `now` follows causality only; use shuttle",

@@ -50,6 +50,7 @@ mod run;
 #[cfg(feature = "model")]
 mod strategy;
 pub mod sync;
+pub mod task;
 pub mod thread;
 pub mod time;
 #[cfg(feature = "model")]
@@ -82,6 +83,20 @@ pub fn choose(n: u64) -> u64 {
     }
     let _ = n;
     0
+}
+
+/// tokio's `select!`, always biased: branches are tried in the order in which they stand, so that a run does not depend on tokio's own
+/// randomness.
+#[macro_export]
+macro_rules! select {
+    ($($branches:tt)*) => {
+        $crate::reexported::tokio::select! { biased; $($branches)* }
+    };
+}
+
+#[doc(hidden)]
+pub mod reexported {
+    pub use tokio;
 }
 
 /// Says that a property of the program does not hold. Under an engine this ends the run as an `invariant`; use [`invariant!`].

@@ -283,6 +283,15 @@ impl<T> JoinHandle<T> {
         }
     }
 
+    /// The thread's number in its run.
+    #[cfg(feature = "model")]
+    pub(crate) fn number(&self) -> u32 {
+        match &self.0 {
+            RawHandle::Real(_) => 0,
+            RawHandle::Modelled { thread, .. } => *thread,
+        }
+    }
+
     /// What tells the thread apart.
     pub fn id(&self) -> ThreadId {
         ThreadId(match &self.0 {

@@ -11,10 +11,13 @@ use crate::kernel;
 use crate::run::{WaitFor, me, nanos, with};
 #[cfg(feature = "model")]
 use crate::trace::Op;
+use std::future::Future;
 use std::ops::{Add, AddAssign, Sub};
 #[cfg(feature = "model")]
 use std::panic::Location;
+use std::pin::Pin;
 use std::sync::LazyLock;
+use std::task::{Context, Poll};
 pub use std::time::Duration;
 
 /// A moment on the monotonic clock.
@@ -147,4 +150,113 @@ pub fn step_wall_clock(by_ns: i64) {
         with(|run| run.wall_offset_ns = run.wall_offset_ns.saturating_add(by_ns));
     }
     let _ = by_ns;
+}
+
+/// Waits until `deadline`, awaited.
+#[track_caller]
+pub fn sleep_until(deadline: Instant) -> Sleep {
+    #[cfg(feature = "model")]
+    if current() != Engine::Real {
+        let deadline_ns = nanos(deadline.since_origin());
+        let id = with(|run| {
+            run.sleeps_made += 1;
+            run.sleeps_made
+        });
+        return Sleep(RawSleep::Modelled { id, deadline_ns, polled_by: None, site: Location::caller() });
+    }
+    let left = deadline.saturating_duration_since(Instant::now());
+    Sleep(RawSleep::Real(Box::pin(tokio::time::sleep(left))))
+}
+
+/// Waits, awaited: the async kin of [`sleep()`].
+#[track_caller]
+pub fn sleep_for(duration: Duration) -> Sleep {
+    sleep_until(Instant::now() + duration)
+}
+
+/// A wait for a moment. Dropped, it waits no more.
+#[derive(Debug)]
+#[must_use = "a future does nothing until it is awaited"]
+pub struct Sleep(RawSleep);
+
+#[derive(Debug)]
+enum RawSleep {
+    Real(Pin<Box<tokio::time::Sleep>>),
+    #[cfg(feature = "model")]
+    Modelled {
+        id: u64,
+        deadline_ns: u64,
+        polled_by: Option<u32>,
+        site: &'static Location<'static>,
+    },
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        match &mut self.0 {
+            RawSleep::Real(sleep) => sleep.as_mut().poll(context),
+            #[cfg(feature = "model")]
+            RawSleep::Modelled { id, deadline_ns, polled_by, site } => {
+                let (id, deadline_ns, me) = (*id, *deadline_ns, me());
+                if polled_by.is_none() {
+                    kernel::point(Op::Sleep, None, site);
+                }
+                let is_due = with(|run| {
+                    for sleeps in polled_by.iter().map(|thread| *thread as usize) {
+                        run.threads[sleeps].sleeps.retain(|sleep| sleep.id != id);
+                    }
+                    if run.now_ns >= deadline_ns {
+                        return true;
+                    }
+                    let waker = context.waker().clone();
+                    run.threads[me as usize].sleeps.push(crate::run::PolledSleep { id, deadline_ns, waker });
+                    false
+                });
+                *polled_by = Some(me);
+                if is_due { Poll::Ready(()) } else { Poll::Pending }
+            }
+        }
+    }
+}
+
+#[cfg(feature = "model")]
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let RawSleep::Modelled { id, polled_by: Some(thread), .. } = self.0 {
+            crate::run::try_with(|run| {
+                if let Some(thread) = run.threads.get_mut(thread as usize) {
+                    thread.sleeps.retain(|sleep| sleep.id != id);
+                }
+            });
+        }
+    }
+}
+
+/// The time was up before the future was ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected an answer within {within:?}, got none")]
+pub struct Elapsed {
+    /// How long was waited.
+    pub within: Duration,
+}
+
+/// Awaits `future` for `within` at most. A future that is ready when the time is up counts as ready.
+///
+/// # Errors
+/// [`Elapsed`]; the future is dropped.
+#[track_caller]
+pub fn timeout<F: Future>(within: Duration, future: F) -> impl Future<Output = Result<F::Output, Elapsed>> {
+    let sleep = sleep_for(within);
+    async move {
+        let (mut future, mut sleep) = (std::pin::pin!(future), std::pin::pin!(sleep));
+        std::future::poll_fn(|context| {
+            if let Poll::Ready(value) = future.as_mut().poll(context) {
+                return Poll::Ready(Ok(value));
+            }
+            sleep.as_mut().poll(context).map(|()| Err(Elapsed { within }))
+        })
+        .await
+    }
 }

@@ -30,6 +30,8 @@ pub enum Detector {
     DoubleRelease,
     /// A resource or thread was left when the run ended.
     Leak,
+    /// A task waited while it held a lock that blocks its thread.
+    LockAcrossAwait,
     /// A lock from outside the facade blocked the run.
     ForeignLock,
     /// The same choices gave another run.
@@ -38,7 +40,7 @@ pub enum Detector {
 
 impl Detector {
     /// Every detector.
-    pub const ALL: [Detector; 13] = [
+    pub const ALL: [Detector; 14] = [
         Detector::Invariant,
         Detector::Panic,
         Detector::Deadlock,
@@ -50,6 +52,7 @@ impl Detector {
         Detector::UseAfterRelease,
         Detector::DoubleRelease,
         Detector::Leak,
+        Detector::LockAcrossAwait,
         Detector::ForeignLock,
         Detector::Nondeterminism,
     ];
@@ -68,6 +71,7 @@ impl Detector {
             Detector::UseAfterRelease => "use-after-release",
             Detector::DoubleRelease => "double-release",
             Detector::Leak => "leak",
+            Detector::LockAcrossAwait => "lock-across-await",
             Detector::ForeignLock => "foreign-lock",
             Detector::Nondeterminism => "nondeterminism",
         }
@@ -80,6 +84,7 @@ impl Detector {
         match (engine, self) {
             (Engine::Real, Detector::Panic) => None,
             (Engine::Real, _) => Some("production is not watched; a stress run sees panics, and what does not hold is one"),
+            (Engine::Loom | Engine::Cases, Detector::LockAcrossAwait) => Some("there are no tasks; use shuttle"),
             (Engine::Loom, Detector::Hang) => Some("time does not pass by itself there; use shuttle"),
             (Engine::Loom, Detector::Livelock) => Some("loom takes an endless loop for a body too large; use shuttle"),
             (Engine::Loom, Detector::ForeignLock) => {

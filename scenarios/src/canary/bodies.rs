@@ -2,8 +2,10 @@
 
 use sim::cell::CheckedCell;
 use sim::ledger;
+use sim::sync::asynchronous;
 use sim::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use sim::sync::{Arc, Condvar, Mutex, RwLock};
+use sim::task;
 use sim::thread;
 use sim::time::{self, Duration};
 
@@ -377,4 +379,53 @@ pub(super) fn alone_leak() {
 pub(super) fn too_many_threads() {
     let threads: Vec<_> = (0..6).map(|_| other(|| {})).collect();
     threads.into_iter().for_each(join);
+}
+
+pub(super) fn lock_across_await() {
+    task::block_on(async {
+        let lock = Mutex::new(());
+        let _held = lock.lock();
+        time::sleep_for(Duration::from_millis(1)).await;
+    });
+}
+
+pub(super) fn async_abba() {
+    task::block_on(async {
+        let locks = Arc::new((asynchronous::Mutex::new(()), asynchronous::Mutex::new(())));
+        let theirs = Arc::clone(&locks);
+        let other = task::spawn(async move {
+            let _second = theirs.1.lock().await;
+            let _first = theirs.0.lock().await;
+        });
+        {
+            let _first = locks.0.lock().await;
+            let _second = locks.1.lock().await;
+        }
+        other.await.expect("nothing aborts it");
+    });
+}
+
+pub(super) fn async_lost_wakeup() {
+    task::block_on(async {
+        let notify = Arc::new(asynchronous::Notify::new());
+        let theirs = Arc::clone(&notify);
+        let other = task::spawn(async move { theirs.notified().await });
+        // Wakes who waits now, and nobody later.
+        notify.notify_waiters();
+        other.await.expect("nothing aborts it");
+    });
+}
+
+pub(super) fn async_late_answer() {
+    task::block_on(async {
+        let (answer, asked) = asynchronous::oneshot::channel();
+        let other = task::spawn(async move {
+            time::sleep_for(Duration::from_millis(50)).await;
+            // Nobody may want it any more.
+            let _ = answer.send(7);
+        });
+        let got = time::timeout(Duration::from_millis(50), asked.recv()).await;
+        sim::invariant!(got == Ok(Ok(7)), "fifty milliseconds are enough for fifty milliseconds");
+        other.await.expect("nothing aborts it");
+    });
 }

@@ -172,6 +172,36 @@ pub fn exhibit() -> Exhibit {
             patient,
         ),
         canary("hang", "an operation passes its deadline while a clock ticks on", bodies::hang, on_shuttle(Detector::Hang)),
+        canary(
+            "lock-across-await",
+            "a task waits while it holds a lock that blocks",
+            bodies::lock_across_await,
+            on_shuttle(Detector::LockAcrossAwait),
+        ),
+        canary(
+            "async-abba",
+            "two tasks await two locks in both orders",
+            bodies::async_abba,
+            vec![On::shuttle(Expected::Caught(Detector::Deadlock))],
+        ),
+        canary(
+            "async-lost-wakeup",
+            "a task is notified before it waits",
+            bodies::async_lost_wakeup,
+            vec![On::shuttle(Expected::Caught(Detector::LostWakeup))],
+        ),
+        canary(
+            "async-late-answer",
+            "an answer is trusted to come before its time",
+            bodies::async_late_answer,
+            vec![On::shuttle(Expected::Caught(Detector::Invariant))],
+        ),
+        canary(
+            "async-in-order",
+            "silent: tasks hand over, share, count and end",
+            silent::async_in_order,
+            vec![On::shuttle(Expected::Clean)],
+        ),
         canary("foreign-lock", "a std mutex is held across a switch", bodies::foreign_lock, on_shuttle(Detector::ForeignLock)),
         canary(
             "random-order",

@@ -2,9 +2,11 @@
 
 use super::bodies::{join, other, publish, two_locks};
 use sim::cell::CheckedCell;
+use sim::sync::asynchronous;
 use sim::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use sim::sync::channel;
 use sim::sync::{Arc, Condvar, Mutex, OnceLock, ReentrantMutex, RwLock};
+use sim::task;
 use sim::thread;
 use sim::time::{self, Duration};
 
@@ -240,4 +242,35 @@ pub(super) fn patient_holder() {
 pub(super) fn cases_clean() {
     let (a, b, c) = (sim::choose(7), sim::choose(11), sim::choose(13));
     sim::invariant!((a + b) + c == a + (b + c), "addition is associative for {a}, {b}, {c}");
+}
+
+pub(super) fn async_in_order() {
+    task::block_on(async {
+        let count = Arc::new(asynchronous::Mutex::new(0));
+        let (sender, mut receiver) = asynchronous::mpsc::channel(1);
+        let workers: Vec<_> = (0..2)
+            .map(|number| {
+                let (count, sender) = (Arc::clone(&count), sender.clone());
+                task::spawn(async move {
+                    let mut count = count.lock().await;
+                    let before = *count;
+                    // An async lock may be held while its task waits.
+                    task::yield_now().await;
+                    *count = before + 1;
+                    drop(count);
+                    sender.send(number).await.expect("the receiver stays");
+                })
+            })
+            .collect();
+        drop(sender);
+        let mut received = 0;
+        while receiver.recv().await.is_some() {
+            received += 1;
+        }
+        for worker in workers {
+            worker.await.expect("nothing aborts it");
+        }
+        let total = *count.lock().await;
+        sim::invariant!(received == 2 && total == 2, "{received} messages, {total} counted");
+    });
 }

@@ -98,6 +98,10 @@ pub(crate) struct Thread {
     firings: Vec<(Site, u32)>,
     /// How many random numbers it has drawn on loom.
     pub(crate) draws: u64,
+    /// The async locks that this thread's task awaits now, and where.
+    pub(crate) awaiting: SmallVec<[(Obj, Site); 2]>,
+    /// The sleeps that this thread's task has polled.
+    pub(crate) sleeps: Vec<PolledSleep>,
     pub(crate) locals: Vec<(usize, std::rc::Rc<dyn std::any::Any>)>,
     #[cfg(feature = "loom")]
     pub(crate) loom: Option<loom::thread::Thread>,
@@ -108,6 +112,14 @@ pub(crate) enum State {
     Ready,
     Blocked,
     Finished,
+}
+
+/// A sleep that a task waits for.
+#[derive(Debug)]
+pub(crate) struct PolledSleep {
+    pub(crate) id: u64,
+    pub(crate) deadline_ns: u64,
+    pub(crate) waker: std::task::Waker,
 }
 
 #[derive(Debug)]
@@ -138,6 +150,8 @@ pub(crate) enum Nature {
     Primitive,
     /// A lock that its owner may take again.
     Reentrant,
+    /// A lock that tasks await, and may hold while they wait.
+    AsyncLock,
     /// A resource in the ledger.
     Resource,
 }
@@ -210,6 +224,7 @@ pub(crate) struct Run {
     pub(crate) hash: u64,
     pub(crate) steps: u64,
     timers: u32,
+    pub(crate) sleeps_made: u64,
     /// A timer has fired though something could run.
     pub(crate) has_run_ahead: bool,
     yielding: u32,
@@ -346,6 +361,7 @@ impl Run {
             hash: 0,
             steps: 0,
             timers: 0,
+            sleeps_made: 0,
             has_run_ahead: false,
             yielding: 0,
             idle_rounds: 0,
@@ -384,6 +400,7 @@ impl Run {
         self.steps = 0;
         self.timers = 0;
         self.has_run_ahead = false;
+        self.sleeps_made = 0;
         self.yielding = 0;
         self.idle_rounds = 0;
         self.main_ended_ns = None;

@@ -33,6 +33,18 @@ impl Run {
         Obj { run: self.epoch, id }
     }
 
+    /// Whether the object is of this run, and not of one before.
+    pub(crate) fn is_current(&self, obj: Obj) -> bool {
+        obj.run == self.epoch
+    }
+
+    /// A lock that `thread` holds and that blocks others' threads: what it is, and where it was taken.
+    pub(crate) fn blocking_lock_of(&self, thread: u32) -> Option<(String, String)> {
+        let blocks = |held: &&Held| self.objects[held.lock as usize].nature != Nature::AsyncLock;
+        let held = self.threads[thread as usize].held.iter().find(blocks)?;
+        Some((self.object_name(Obj { run: self.epoch, id: held.lock }), place(held.site)))
+    }
+
     #[track_caller]
     pub(super) fn object(&mut self, obj: Obj) -> &mut Object {
         assert!(

@@ -38,6 +38,8 @@ impl Run {
             now_ns,
             firings: Vec::new(),
             draws: 0,
+            awaiting: SmallVec::new(),
+            sleeps: Vec::new(),
             locals: Vec::new(),
             #[cfg(feature = "loom")]
             loom: None,

@@ -24,6 +24,11 @@ impl Run {
                 blockers
             }
             Some((WaitFor::Thread(target), _)) => SmallVec::from_slice(&[target]),
+            // A task that awaits one lock waits for its holder. One that awaits several could go on with any.
+            Some((WaitFor::Wakeup(_), _)) => match waiter.awaiting[..] {
+                [(obj, _)] => self.objects[obj.id as usize].owner.into_iter().collect(),
+                _ => SmallVec::new(),
+            },
             _ => SmallVec::new(),
         }
     }
@@ -123,6 +128,11 @@ impl Run {
     fn tell_wait(&self, thread: u32, particulars: bool) -> String {
         let name = self.thread_name(thread);
         let Some((wait, site)) = self.threads[thread as usize].waiting else { return format!("{name} can run") };
+        // A task that awaits a lock is told as one that waits for it.
+        let (wait, site) = match (wait, &self.threads[thread as usize].awaiting[..]) {
+            (WaitFor::Wakeup(_), [(obj, site)]) => (WaitFor::Lock(*obj), *site),
+            _ => (wait, site),
+        };
         let at = if particulars { format!(" at {}", place(site)) } else { String::new() };
         match wait {
             WaitFor::Lock(obj) => {

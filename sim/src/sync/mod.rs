@@ -3,6 +3,7 @@
 //! Locks do not poison. A primitive belongs to the engine that was current on its thread when it was made. `Arc` is std's, so a
 //! leaked reference count is not seen; register what must be released with [`crate::ledger`].
 
+pub mod asynchronous;
 pub mod atomic;
 pub mod channel;
 mod condvar;
