@@ -76,11 +76,19 @@ pub(crate) fn block(wait: WaitFor, deadline_ns: Option<u64>, site: Site) {
     }
 }
 
-/// Marks the current thread as blocked where loom itself blocks it. A destructor may do so while a panic unwinds.
+/// The current thread is about to ask loom for a mutex of its own. A destructor may do so while a panic unwinds.
 #[cfg(feature = "loom")]
-pub(crate) fn block_in_loom(wait: WaitFor, site: Site) {
-    if let Err(finding) = with(|run| run.block(me(), wait, None, site)) {
-        run::fail(finding);
+pub(crate) fn ask_in_loom(obj: Obj, site: Site) {
+    let me = me();
+    let asked = with(|run| {
+        run.record(me, Op::Lock, Some(obj), site);
+        run.ask_lock(me, obj, false, site);
+        run.block(me, WaitFor::Lock(obj), None, site).map(|()| run.has_timers())
+    });
+    match asked {
+        Ok(false) => {}
+        Ok(true) => fire_if_quiet(),
+        Err(finding) => run::fail(finding),
     }
 }
 
@@ -109,7 +117,7 @@ pub(crate) fn park() -> Wake {
 pub(crate) fn deliver_wakes() {
     #[cfg(feature = "loom")]
     if crate::engine::current() == Engine::Loom {
-        for thread in with(|run| std::mem::take(&mut run.to_unpark)) {
+        while let Some(thread) = with(|run| run.to_unpark.pop()) {
             thread.unpark();
         }
     }
@@ -120,7 +128,7 @@ pub(crate) fn deliver_wakes() {
 #[inline]
 pub(crate) fn fire_if_quiet() {
     #[cfg(feature = "loom")]
-    if crate::engine::current() == Engine::Loom && crate::explore::loom::timers_are_idle() {
+    if crate::engine::current() == Engine::Loom && with(|run| run.has_timers()) && crate::explore::loom::timers_are_idle() {
         with(run::Run::fire_if_quiet);
         deliver_wakes();
     }

@@ -165,6 +165,12 @@ impl Run {
         self.yielding = 0;
     }
 
+    /// Whether somebody waits whose time may end the wait.
+    #[cfg(feature = "loom")]
+    pub(crate) fn has_timers(&self) -> bool {
+        self.timers > 0
+    }
+
     fn fire_early(&mut self) {
         if self.choose(Kind::Timer, 2) == 1
             && let Some(earliest) = self.earliest_deadline()

@@ -164,13 +164,10 @@ impl RawLock {
 
     fn lock_modelled(&self, mode: Mode, site: Site) -> RawGuard<'_> {
         let (me, obj, shared) = (me(), self.expect_obj(), mode == Mode::Shared);
-        kernel::point(Op::Lock, Some(obj), site);
-        with(|run| run.ask_lock(me, obj, shared, site));
         #[cfg(feature = "loom")]
         if let RawLock::Loom(_, native) = self {
             // Loom blocks inside its lock, so the wait is noted first: the state of a deadlock is read from the notes.
-            kernel::block_in_loom(WaitFor::Lock(obj), site);
-            kernel::fire_if_quiet();
+            kernel::ask_in_loom(obj, site);
             let native = native.lock().expect("loom's locks are not poisoned: a panic ends the run");
             crate::run::set_me(me);
             with(|run| {
@@ -181,6 +178,8 @@ impl RawLock {
             guard.hold_native(native);
             return guard;
         }
+        kernel::point(Op::Lock, Some(obj), site);
+        with(|run| run.ask_lock(me, obj, shared, site));
         let mut waits = false;
         loop {
             {
