@@ -42,6 +42,8 @@ pub(super) struct Learnt {
     pub(super) condition_sites: Vec<Site>,
     /// On loom: creation sites of mutexes that somebody tries for.
     pub(super) tried_sites: Vec<Site>,
+    /// On loom: the body looks whether threads have ended.
+    pub(super) shows_ends: bool,
     /// Where a run that does not return is to leave its choices.
     pub(super) mirror: Option<Arc<parking_lot::Mutex<Vec<crate::choice::Choice>>>>,
 }
@@ -72,6 +74,7 @@ pub(super) fn launch(
         let mut run = Run::new(settings.engine, strategy, settings.bounds, settings.detectors, outbox.clone(), progress);
         run.mirror = learnt.mirror;
         run.tried_sites = learnt.tried_sites;
+        run.shows_ends = learnt.shows_ends;
         run.condition_sites = learnt.condition_sites;
         run::install(run);
         let driver = Driver::new(plan);

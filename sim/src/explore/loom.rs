@@ -51,7 +51,9 @@ pub(super) fn explore(driver: Driver, settings: Settings, body: Body) {
 
 pub(super) fn start(thread: u32, stack_size_bytes: Option<usize>, body: Box<dyn FnOnce() + Send>) -> Native {
     let me = crate::run::me();
-    track(END_OF_THREAD | thread);
+    if with(|run| run.shows_ends) {
+        track(END_OF_THREAD | thread);
+    }
     let builder = loom::thread::Builder::new().stack_size(stack_size_bytes.unwrap_or(STACK_BYTES));
     let handle = builder.spawn(body).expect("loom makes threads without fail");
     set_me(me);
@@ -190,8 +192,14 @@ pub(crate) fn make_visible_access(obj: Obj, releases: bool) {
     show(obj.id, releases);
 }
 
-/// Shows loom a thread's end, or a look at whether it has ended.
+/// Shows loom a thread's end, or a look at whether it has ended. Few bodies look, so ends are shown only to those that do.
 pub(crate) fn make_end_visible(thread: u32, ends: bool) {
+    if !with(|run| run.shows_ends) && crate::engine::current() == Engine::Loom {
+        if ends {
+            return;
+        }
+        crate::run::begin_again(crate::run::Message::AskedForEnd);
+    }
     show(END_OF_THREAD | thread, ends);
 }
 

@@ -165,6 +165,11 @@ impl Check {
                     progress.reset();
                     continue;
                 }
+                watchdog::Heard::Message(Message::AskedForEnd) => {
+                    learnt.shows_ends = true;
+                    progress.reset();
+                    continue;
+                }
                 watchdog::Heard::Gone => Ended::Crashed("the run's thread ended without a word".to_owned()),
                 watchdog::Heard::Spinning(why) => Ended::Crashed(why),
                 watchdog::Heard::Sleeping(why) => {

@@ -189,6 +189,9 @@ pub(crate) enum Message {
     /// On loom: mutexes made at this place are tried, which loom's own cannot bear; to be run again with ours.
     #[cfg_attr(not(feature = "loom"), expect(dead_code, reason = "only loom begins again"))]
     TriedMutex(Site),
+    /// On loom: the body looks whether threads have ended; to be run again with ends that loom sees.
+    #[cfg_attr(not(feature = "loom"), expect(dead_code, reason = "only loom begins again"))]
+    AskedForEnd,
     /// Exploration ended.
     Done(Box<Done>),
 }
@@ -233,6 +236,8 @@ pub(crate) struct Run {
     order: OrderGraph,
     /// On loom: creation sites of mutexes that somebody tries for.
     pub(crate) tried_sites: Vec<Site>,
+    /// On loom: the body looks whether threads have ended, so their ends must be seen.
+    pub(crate) shows_ends: bool,
     /// Creation sites of mutexes that guard a condition: what such a mutex guards is ordered by it.
     pub(crate) condition_sites: Vec<Site>,
     operations: Vec<ActiveOperation>,
@@ -317,9 +322,15 @@ pub(crate) fn give_up(why: String) -> ! {
 /// On loom: has the check begin again, with a mutex of ours in the place of loom's own.
 #[cfg(feature = "loom")]
 pub(crate) fn begin_again_with_tried(obj: Obj) -> ! {
-    let (outbox, site) = with(|run| (run.outbox.take(), run.object(obj).site));
-    if let Some(outbox) = outbox {
-        let _ = outbox.send(Message::TriedMutex(site));
+    let site = with(|run| run.object(obj).site);
+    begin_again(Message::TriedMutex(site))
+}
+
+/// On loom: has the check begin again, knowing what it did not know.
+#[cfg(feature = "loom")]
+pub(crate) fn begin_again(why: Message) -> ! {
+    if let Some(outbox) = with(|run| run.outbox.take()) {
+        let _ = outbox.send(why);
     }
     loop {
         std::thread::park();
@@ -368,6 +379,7 @@ impl Run {
             main_ended_ns: None,
             order: OrderGraph::default(),
             tried_sites: Vec::new(),
+            shows_ends: false,
             condition_sites: Vec::new(),
             operations: Vec::new(),
             #[cfg(feature = "loom")]
