@@ -524,11 +524,6 @@ pub enum ReplayError {
     },
 }
 
-/// Checks `body` on `engine` without a name, for tests of one function.
-pub fn check(engine: Engine, body: impl Fn() + Send + Sync + 'static) -> Report {
-    Check::new("check", "body", engine).run(body)
-}
-
 /// Explores `body` and panics with a token if something is found: the one line for a test.
 ///
 /// With `GLARE_REPLAY=<token>` in the environment, a test of that name replays that run only. `GLARE_SCHEDULES=N` and
