@@ -98,7 +98,7 @@ fn time_raw_loom() -> (Duration, u64) {
 }
 
 fn time_facade_loom(detectors: Detectors) -> (Duration, u64) {
-    let bounds = Bounds { preemptions: Some(LOOM_PREEMPTIONS), firings: 2 };
+    let bounds = Bounds { preemptions: Some(LOOM_PREEMPTIONS), firings: 2, ..Bounds::default() };
     let report = Check::new("bench", "body", Engine::Loom).bounds(bounds).detectors(detectors).run(facade_loom);
     assert!(report.exhaustive, "{}", report.verdict);
     (report.wall, report.schedules)

@@ -128,7 +128,7 @@ fn coverage(exhibit: &Exhibit, subject: &Subject) -> Result<(), Failed> {
 fn sequential(exhibit: &Exhibit, subject: &Subject, body: fn()) -> Result<(), Failed> {
     let orders = Check::new(exhibit.name, subject.name, Engine::Shuttle)
         .strategy(StrategyName::Dfs)
-        .bounds(Bounds { preemptions: Some(0), firings: 0 })
+        .bounds(Bounds { preemptions: Some(0), firings: 0, ..Bounds::default() })
         .run(body);
     let dull = Check::new(exhibit.name, subject.name, Engine::Shuttle).replay_deviations(&[], subject.body);
     let dull = dull.map_err(|error| error.to_string())?.verdict;

@@ -14,6 +14,25 @@ pub enum Kind {
     Random,
     /// An input that the body enumerates with [`crate::choose`].
     Input,
+    /// Which packet in flight arrives next, where the order of arrivals is explored; 0 is the one sent first, the last answer lets
+    /// time pass first.
+    Delivery,
+    /// How long a packet takes beyond its link's latency, in steps of the link's jitter; 0 is not at all.
+    Delay,
+    /// Whether a packet is lost.
+    Loss,
+    /// Whether the link is in a burst of losses (the bad state of Gilbert and Elliott) when it carries the packet.
+    Burst,
+    /// Whether a packet arrives twice.
+    Duplicate,
+    /// Whether a packet is overtaken by the next.
+    Reorder,
+    /// Whether a packet is corrupted, and which of its bits flips.
+    Corrupt,
+    /// Whether a packet is cut short, and by how much.
+    Truncate,
+    /// Whether the link goes dark for a while.
+    Outage,
 }
 
 impl Kind {
@@ -24,7 +43,21 @@ impl Kind {
             Kind::Notify => 3,
             Kind::Random => 4,
             Kind::Input => 5,
+            Kind::Delivery => 6,
+            Kind::Delay => 7,
+            Kind::Loss => 8,
+            Kind::Burst => 9,
+            Kind::Duplicate => 10,
+            Kind::Reorder => 11,
+            Kind::Corrupt => 12,
+            Kind::Truncate => 13,
+            Kind::Outage => 14,
         }
+    }
+
+    /// Whether an answer other than 0 harms a packet.
+    pub(crate) const fn is_fault(self) -> bool {
+        matches!(self, Kind::Loss | Kind::Burst | Kind::Duplicate | Kind::Reorder | Kind::Corrupt | Kind::Truncate | Kind::Outage)
     }
 
     /// The name that timelines use.
@@ -35,6 +68,15 @@ impl Kind {
             Kind::Notify => "notify",
             Kind::Random => "random",
             Kind::Input => "input",
+            Kind::Delivery => "delivery",
+            Kind::Delay => "delay",
+            Kind::Loss => "loss",
+            Kind::Burst => "burst",
+            Kind::Duplicate => "duplicate",
+            Kind::Reorder => "reorder",
+            Kind::Corrupt => "corrupt",
+            Kind::Truncate => "truncate",
+            Kind::Outage => "outage",
         }
     }
 }

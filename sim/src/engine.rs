@@ -11,15 +11,17 @@ pub enum Engine {
     Real,
     /// Exhaustive with weak memory, for kernels of two to four threads.
     Loom,
-    /// Whole-stack runs: sampled schedules with virtual time.
+    /// Whole-stack runs: sampled schedules with virtual time and a virtual network.
     Shuttle,
+    /// Tasks on the hosts of turmoil's network and clock: sampled faults, or every order of deliveries.
+    Turmoil,
     /// No concurrency: [`crate::choose`] enumerates inputs.
     Cases,
 }
 
 impl Engine {
     /// Every engine, in the order of the support matrix.
-    pub const ALL: [Engine; 4] = [Engine::Real, Engine::Loom, Engine::Shuttle, Engine::Cases];
+    pub const ALL: [Engine; 5] = [Engine::Real, Engine::Loom, Engine::Shuttle, Engine::Turmoil, Engine::Cases];
 
     /// The name that tokens, tables and the command line use.
     pub const fn name(self) -> &'static str {
@@ -27,16 +29,18 @@ impl Engine {
             Engine::Real => "real",
             Engine::Loom => "loom",
             Engine::Shuttle => "shuttle",
+            Engine::Turmoil => "turmoil",
             Engine::Cases => "cases",
         }
     }
 
-    /// Whether this build of the crate contains the engine (the features `loom` and `shuttle`).
+    /// Whether this build of the crate contains the engine (the features `loom`, `shuttle` and `turmoil`).
     pub const fn is_built_in(self) -> bool {
         match self {
             Engine::Real => true,
             Engine::Loom => cfg!(feature = "loom"),
             Engine::Shuttle => cfg!(feature = "shuttle"),
+            Engine::Turmoil => cfg!(feature = "turmoil"),
             Engine::Cases => cfg!(feature = "model"),
         }
     }
@@ -69,7 +73,7 @@ impl FromStr for Engine {
 
 /// A name that is no engine's.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected an engine (real, loom, shuttle or cases), got `{got}`")]
+#[error("expected an engine (real, loom, shuttle, turmoil or cases), got `{got}`")]
 #[non_exhaustive]
 pub struct UnknownEngine {
     /// The name that was given.
@@ -90,7 +94,7 @@ pub struct Unsupported {
 }
 
 macro_rules! primitives {
-    ($($variant:ident $name:literal : real $real:tt, loom $loom:tt, shuttle $shuttle:tt, cases $cases:tt;)*) => {
+    ($($variant:ident $name:literal : real $real:tt, loom $loom:tt, shuttle $shuttle:tt, turmoil $turmoil:tt, cases $cases:tt;)*) => {
         /// The facade's primitives, as the support matrix lists them.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
@@ -113,6 +117,7 @@ macro_rules! primitives {
                         (Primitive::$variant, Engine::Real) => primitives!(@ $real),
                         (Primitive::$variant, Engine::Loom) => primitives!(@ $loom),
                         (Primitive::$variant, Engine::Shuttle) => primitives!(@ $shuttle),
+                        (Primitive::$variant, Engine::Turmoil) => primitives!(@ $turmoil),
                         (Primitive::$variant, Engine::Cases) => primitives!(@ $cases),
                     )*
                 }
@@ -124,36 +129,69 @@ macro_rules! primitives {
 }
 
 primitives! {
-    Mutex "sync::Mutex": real yes, loom yes, shuttle yes, cases yes;
-    MutexTryLockFor "sync::Mutex::try_lock_for": real yes, loom yes, shuttle yes, cases yes;
-    ReentrantMutex "sync::ReentrantMutex": real yes, loom yes, shuttle yes, cases yes;
-    RwLock "sync::RwLock": real yes, loom yes, shuttle yes, cases yes;
-    Condvar "sync::Condvar": real yes, loom yes, shuttle yes, cases yes;
-    CondvarWaitFor "sync::Condvar::wait_for": real yes, loom yes, shuttle yes, cases yes;
-    Once "sync::Once and OnceLock": real yes, loom yes, shuttle yes, cases yes;
-    Atomic "sync::atomic": real yes, loom yes, shuttle yes, cases yes;
+    Mutex "sync::Mutex": real yes, loom yes, shuttle yes, turmoil yes, cases yes;
+    MutexTryLockFor "sync::Mutex::try_lock_for": real yes, loom yes, shuttle yes,
+        turmoil "a blocked thread would block every task; await `sync::asynchronous`, or use shuttle", cases yes;
+    ReentrantMutex "sync::ReentrantMutex": real yes, loom yes, shuttle yes, turmoil yes, cases yes;
+    RwLock "sync::RwLock": real yes, loom yes, shuttle yes, turmoil yes, cases yes;
+    Condvar "sync::Condvar": real yes, loom yes, shuttle yes,
+        turmoil "a blocked thread would block every task; await `sync::asynchronous`, or use shuttle", cases yes;
+    CondvarWaitFor "sync::Condvar::wait_for": real yes, loom yes, shuttle yes,
+        turmoil "a blocked thread would block every task; await `sync::asynchronous`, or use shuttle", cases yes;
+    Once "sync::Once and OnceLock": real yes, loom yes, shuttle yes, turmoil yes, cases yes;
+    Atomic "sync::atomic": real yes, loom yes, shuttle yes, turmoil yes, cases yes;
     RelaxedMemory "weak memory orderings": real yes, loom yes,
         shuttle "every atomic access is sequentially consistent there; use loom",
-        cases "there is one thread";
-    CheckedCell "cell::CheckedCell": real yes, loom yes, shuttle yes, cases yes;
-    Channel "sync::channel": real yes, loom yes, shuttle yes, cases yes;
-    Spawn "thread::spawn": real yes, loom yes, shuttle yes, cases "there is one thread; use shuttle";
-    Park "thread::park": real yes, loom yes, shuttle yes, cases "there is one thread; use shuttle";
-    ThreadLocal "thread_local!": real yes, loom yes, shuttle yes, cases yes;
+        turmoil "there is one thread; use loom",
+        cases "there is one thread; use loom";
+    CheckedCell "cell::CheckedCell": real yes, loom yes, shuttle yes, turmoil yes, cases yes;
+    Channel "sync::channel": real yes, loom yes, shuttle yes,
+        turmoil "a blocked thread would block every task; await `sync::asynchronous`, or use shuttle", cases yes;
+    Spawn "thread::spawn": real yes, loom yes, shuttle yes,
+        turmoil "there is one thread; use shuttle", cases "there is one thread; use shuttle";
+    Park "thread::park": real yes, loom yes, shuttle yes,
+        turmoil "there is one thread; use shuttle", cases "there is one thread; use shuttle";
+    ThreadLocal "thread_local!": real yes, loom yes, shuttle yes, turmoil yes, cases yes;
     Task "task::spawn and what is awaited": real yes,
         loom "tokio's primitives are not loom's; use shuttle",
-        shuttle yes,
+        shuttle yes, turmoil yes,
         cases "there is one thread; use shuttle";
-    Sleep "time::sleep": real yes, loom yes, shuttle yes, cases yes;
+    LocalTask "task::spawn_local": real yes,
+        loom "tokio's primitives are not loom's; use shuttle",
+        shuttle yes, turmoil yes,
+        cases "there is one thread; use shuttle";
+    Sleep "time::sleep, blocking": real yes, loom yes, shuttle yes,
+        turmoil "a blocked thread would block every task; await `time::sleep_for`, or use shuttle", cases yes;
     TimeOrder "time that orders threads": real yes,
         loom "a timed wait may end at any moment there, and `now` follows causality only; use shuttle",
-        shuttle yes, cases yes;
+        shuttle yes, turmoil yes, cases yes;
+    WallClockStep "time::step_wall_clock": real "production does not set the machine's clock", loom yes, shuttle yes, turmoil yes,
+        cases yes;
+    Host "net::Host and net::UdpSocket": real yes,
+        loom "loom has no network; use shuttle or turmoil", shuttle yes, turmoil yes,
+        cases "there is one thread; use shuttle or turmoil";
+    BlockingSocket "net::blocking::UdpSocket": real yes,
+        loom "loom has no network; use shuttle", shuttle yes,
+        turmoil "a blocked thread would block every task; use `net::UdpSocket`, or shuttle",
+        cases "there is one thread; use shuttle";
+    HostThread "net::Host::thread": real yes,
+        loom "loom has no network; use shuttle", shuttle yes, turmoil "there is one thread; use shuttle",
+        cases "there is one thread; use shuttle";
+    HostCrash "net::Host::crash": real "a process does not lose its power and go on; use shuttle or turmoil",
+        loom "loom has no network; use shuttle or turmoil", shuttle yes, turmoil yes,
+        cases "there is one thread; use shuttle or turmoil";
+    SetFragments "net::UdpSocket::set_fragments": real "std and tokio have no call for the system's option; use shuttle or turmoil",
+        loom "loom has no network; use shuttle or turmoil", shuttle yes, turmoil yes,
+        cases "there is one thread; use shuttle or turmoil";
+    PacketFaults "packet faults, partitions and bandwidth": real "the machine's loopback is what it is; use shuttle or turmoil",
+        loom "loom has no network; use shuttle or turmoil", shuttle yes, turmoil yes,
+        cases "there is one thread; use shuttle or turmoil";
     Random "rand, explored": real yes,
         loom "loom has no choice of data: a fixed sequence is given; use shuttle or cases",
-        shuttle yes, cases yes;
+        shuttle yes, turmoil yes, cases yes;
     Deadline "operation deadlines (the `hang` detector)": real "deadlines are not watched in production",
         loom "time does not pass by itself there; use shuttle",
-        shuttle yes, cases yes;
+        shuttle yes, turmoil yes, cases yes;
 }
 
 impl fmt::Display for Primitive {
@@ -218,7 +256,7 @@ mod tests {
             }
         };
         let names: Vec<&str> = Engine::ALL.iter().map(|engine| engine.name()).collect();
-        let heading = |what: &str| format!("| {what} | {} |\n|---|---|---|---|---|\n", names.join(" | "));
+        let heading = |what: &str| format!("| {what} | {} |\n|---{}|\n", names.join(" | "), "|---".repeat(names.len()));
         let mut page = "# What each engine can run and see\n\n".to_owned();
         page.push_str("A test keeps this page in step with the code. Numbers refer to the notes below.\n\n");
         page.push_str(&heading("primitive"));

@@ -32,6 +32,7 @@ fn recorded_point(me: u32, progresses: bool) {
             Engine::Loom => Ok(false),
             // While a panic unwinds nothing else runs: the flag that says so belongs to the OS thread that all share.
             _ if panicking() => Ok(false),
+            Engine::Turmoil => run.hosted_point(),
             _ => run.point(me, progresses),
         }
     });
@@ -50,6 +51,7 @@ pub(crate) fn yield_now(site: Site) {
         match run.engine {
             Engine::Loom => Ok(false),
             _ if panicking() => Ok(false),
+            Engine::Turmoil => run.hosted_point(),
             _ => run.yield_point(me),
         }
     });
@@ -73,6 +75,13 @@ pub(crate) fn block(wait: WaitFor, deadline_ns: Option<u64>, site: Site) {
     }
     if let Err(finding) = with(|run| run.block(me, wait, deadline_ns, site)) {
         run::fail(finding);
+    }
+    #[cfg(feature = "turmoil")]
+    if crate::engine::current() == Engine::Turmoil {
+        match with(|run| run.blocks_every_task(me, wait)) {
+            Ok(finding) => run::fail(finding),
+            Err(unsupported) => panic!("{unsupported}"),
+        }
     }
 }
 

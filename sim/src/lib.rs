@@ -25,6 +25,8 @@
 //!
 #![doc = include_str!("../SUPPORT.md")]
 
+#[cfg(feature = "model")]
+mod awaiting;
 pub mod cell;
 #[cfg(feature = "model")]
 pub mod choice;
@@ -41,6 +43,7 @@ mod hook;
 #[cfg(feature = "model")]
 mod kernel;
 pub mod ledger;
+pub mod net;
 mod operation;
 #[cfg(feature = "model")]
 mod order;

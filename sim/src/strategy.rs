@@ -1,6 +1,7 @@
 //! Who answers `choose`: the strategies over the choice sequence.
 
 use crate::choice::{Kind, mix};
+use crate::net::link::Chance;
 use std::fmt;
 use std::str::FromStr;
 
@@ -55,14 +56,17 @@ impl FromStr for StrategyName {
 pub struct Bounds {
     /// How often a run may take the processor from a thread that could go on.
     pub preemptions: Option<u32>,
-    /// How often a timed wait may end by its time: on loom for each thread and place, in dfs ahead of time for a whole run.
+    /// How often a timed wait may end by its time: on loom for each thread and place, in dfs ahead of time for a whole run. On
+    /// turmoil: how often time passes though a packet could arrive.
     pub firings: u32,
+    /// How often a dfs harms a packet, in a whole run.
+    pub faults: u32,
 }
 
 impl Default for Bounds {
-    /// Three preemptions and two firings.
+    /// Three preemptions, two firings, and one fault.
     fn default() -> Self {
-        Bounds { preemptions: Some(3), firings: 2 }
+        Bounds { preemptions: Some(3), firings: 2, faults: 1 }
     }
 }
 
@@ -102,6 +106,8 @@ impl Stream {
 
 /// One timer in this many scheduling points fires though something else could run: a slow processor.
 const EARLY_TIMER_ODDS: u64 = 24;
+/// Time passes before one in this many arrivals whose order is explored.
+const LATE_PACKETS_ODDS: u64 = 8;
 /// PCT's bug depth: one less than this many priority changes a run.
 const PCT_DEPTH: usize = 3;
 /// Data with more answers than this is not enumerated by dfs.
@@ -142,6 +148,7 @@ impl Strategy {
                 position: 0,
                 preemptions: 0,
                 early: 0,
+                faults: 0,
                 started: false,
                 cut: false,
             }),
@@ -187,6 +194,38 @@ impl Strategy {
         match kind {
             Kind::Timer => u64::from(stream.below(EARLY_TIMER_ODDS) == 0),
             _ => stream.below(arity),
+        }
+    }
+
+    /// An answer other than 0 has this chance, and all of them the same; `arity` is above 1.
+    #[inline]
+    pub(crate) fn choose_with_odds(&mut self, kind: Kind, arity: u64, chance: Chance) -> u64 {
+        let stream = match self {
+            Strategy::Random(random) => &mut random.stream,
+            Strategy::Pct(pct) => &mut pct.stream,
+            Strategy::Urw(urw) => &mut urw.stream,
+            Strategy::Dfs(dfs) => return dfs.choose(kind, arity),
+            Strategy::Replay(replay) => return replay.answer(arity),
+        };
+        if stream.below(1 << 32) >= chance.0 {
+            return 0;
+        }
+        if arity == 2 { 1 } else { 1 + stream.below(arity - 1) }
+    }
+
+    /// Which of `packets` arrives next; one more answer, if `time_may_pass`, lets time pass first.
+    pub(crate) fn choose_delivery(&mut self, packets: u64, time_may_pass: bool) -> u64 {
+        let arity = packets + u64::from(time_may_pass);
+        let stream = match self {
+            Strategy::Random(random) => &mut random.stream,
+            Strategy::Pct(pct) => &mut pct.stream,
+            Strategy::Urw(urw) => &mut urw.stream,
+            Strategy::Dfs(dfs) => return dfs.choose_delivery(packets, time_may_pass),
+            Strategy::Replay(replay) => return replay.answer(arity),
+        };
+        match time_may_pass && stream.below(LATE_PACKETS_ODDS) == 0 {
+            true => packets,
+            false => stream.below(packets),
         }
     }
 
@@ -337,6 +376,7 @@ pub(crate) struct Dfs {
     position: usize,
     preemptions: u32,
     early: u32,
+    faults: u32,
     started: bool,
     /// Data was met that is too wide to enumerate.
     cut: bool,
@@ -347,6 +387,7 @@ impl Dfs {
         self.position = 0;
         self.preemptions = 0;
         self.early = 0;
+        self.faults = 0;
         if !self.started {
             self.started = true;
             return true;
@@ -369,7 +410,8 @@ impl Dfs {
 
     fn choose(&mut self, kind: Kind, arity: u64) -> u64 {
         let arity = match kind {
-            Kind::Timer if self.early >= self.bounds.firings => 1,
+            Kind::Timer | Kind::Delivery if self.early >= self.bounds.firings => 1,
+            kind if kind.is_fault() && self.faults >= self.bounds.faults => 1,
             _ if arity > DFS_ARITY_MAX => {
                 self.cut = true;
                 1
@@ -377,7 +419,15 @@ impl Dfs {
             _ => arity,
         };
         let value = self.answer(arity);
-        self.early += u32::from(kind == Kind::Timer && value != 0);
+        self.early += u32::from(matches!(kind, Kind::Timer | Kind::Delivery) && value != 0);
+        self.faults += u32::from(kind.is_fault() && value != 0);
+        value
+    }
+
+    fn choose_delivery(&mut self, packets: u64, time_may_pass: bool) -> u64 {
+        let may_wait = time_may_pass && self.early < self.bounds.firings;
+        let value = self.answer(packets + u64::from(may_wait));
+        self.early += u32::from(value == packets);
         value
     }
 
@@ -430,7 +480,7 @@ mod tests {
 
     #[test]
     fn dfs_has_every_sequence_once() {
-        let mut dfs = Strategy::new(StrategyName::Dfs, 0, Bounds { preemptions: None, firings: 9 });
+        let mut dfs = Strategy::new(StrategyName::Dfs, 0, Bounds { preemptions: None, firings: 9, faults: 0 });
         let mut seen = Vec::new();
         for index in 0.. {
             if !dfs.begin(index) {
@@ -447,7 +497,7 @@ mod tests {
     #[test]
     fn dfs_keeps_its_preemption_bound() {
         let count = |bound| {
-            let mut dfs = Strategy::new(StrategyName::Dfs, 0, Bounds { preemptions: bound, firings: 0 });
+            let mut dfs = Strategy::new(StrategyName::Dfs, 0, Bounds { preemptions: bound, firings: 0, faults: 0 });
             (0..)
                 .take_while(|&index| {
                     let more = dfs.begin(index);

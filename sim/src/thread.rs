@@ -188,7 +188,7 @@ impl Builder {
         engine.supports(Primitive::Spawn).map_err(io::Error::other)?;
         #[cfg(feature = "model")]
         if engine != Engine::Real {
-            return Ok(self.spawn_modelled(f, Location::caller()));
+            return Ok(self.spawn_modelled(f, |_, _| (), Location::caller()));
         }
         let mut builder = std::thread::Builder::new();
         if let Some(name) = self.name {
@@ -200,14 +200,33 @@ impl Builder {
         Ok(JoinHandle(RawHandle::Real(builder.spawn(f)?)))
     }
 
+    /// As [`Builder::spawn`] under an engine with threads, prepared before the thread can take a step.
     #[cfg(feature = "model")]
-    fn spawn_modelled<F, T>(self, f: F, site: &'static Location<'static>) -> JoinHandle<T>
+    #[track_caller]
+    pub(crate) fn spawn_prepared<F>(self, f: F, prepare: impl FnOnce(&mut run::Run, u32)) -> JoinHandle<()>
+    where
+        F: FnOnce() + Send + 'static,
+    {
+        self.spawn_modelled(f, prepare, Location::caller())
+    }
+
+    #[cfg(feature = "model")]
+    fn spawn_modelled<F, T>(
+        self,
+        f: F,
+        prepare: impl FnOnce(&mut run::Run, u32),
+        site: &'static Location<'static>,
+    ) -> JoinHandle<T>
     where
         F: FnOnce() -> T + Send + 'static,
         T: Send + 'static,
     {
         let slot = Arc::new(parking_lot::Mutex::new(None));
-        let thread = with(|run| run.spawn(self.name.clone().map(Arc::from)));
+        let thread = with(|run| {
+            let thread = run.spawn(self.name.clone().map(Arc::from));
+            prepare(run, thread);
+            thread
+        });
         let body = {
             let slot = Arc::clone(&slot);
             move || {

@@ -132,7 +132,7 @@ pub fn wall_clock() -> Duration {
     #[cfg(feature = "model")]
     if current() != Engine::Real {
         return with(|run| {
-            let now_ns = i128::from(WALL_ORIGIN_NS) + i128::from(run.now(me())) + i128::from(run.wall_offset_ns);
+            let now_ns = i128::from(nanos(WALL_ORIGIN)) + i128::from(run.now(me())) + i128::from(run.wall_offset_ns);
             Duration::from_nanos(u64::try_from(now_ns.max(0)).unwrap_or(u64::MAX))
         });
     }
@@ -141,7 +141,7 @@ pub fn wall_clock() -> Duration {
 
 /// Where the wall clock of every run begins: 2020-01-01, so that a token's run does not depend on the day.
 #[cfg(feature = "model")]
-const WALL_ORIGIN_NS: u64 = 1_577_836_800_000_000_000;
+pub(crate) const WALL_ORIGIN: Duration = Duration::from_secs(1_577_836_800);
 
 /// Steps the wall clock of this run by `by_ns` nanoseconds, as NTP or an operator does. Nothing happens in production.
 pub fn step_wall_clock(by_ns: i64) {
@@ -162,7 +162,14 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
             run.sleeps_made += 1;
             run.sleeps_made
         });
-        return Sleep(RawSleep::Modelled { id, deadline_ns, polled_by: None, site: Location::caller() });
+        return Sleep(RawSleep::Modelled {
+            id,
+            deadline_ns,
+            polled_by: None,
+            site: Location::caller(),
+            #[cfg(feature = "turmoil")]
+            carrier: None,
+        });
     }
     let left = deadline.saturating_duration_since(Instant::now());
     Sleep(RawSleep::Real(Box::pin(tokio::time::sleep(left))))
@@ -188,6 +195,9 @@ enum RawSleep {
         deadline_ns: u64,
         polled_by: Option<u32>,
         site: &'static Location<'static>,
+        /// On turmoil: what really ends the wait.
+        #[cfg(feature = "turmoil")]
+        carrier: Option<Pin<Box<tokio::time::Sleep>>>,
     },
 }
 
@@ -198,7 +208,14 @@ impl Future for Sleep {
         match &mut self.0 {
             RawSleep::Real(sleep) => sleep.as_mut().poll(context),
             #[cfg(feature = "model")]
-            RawSleep::Modelled { id, deadline_ns, polled_by, site } => {
+            RawSleep::Modelled {
+                id,
+                deadline_ns,
+                polled_by,
+                site,
+                #[cfg(feature = "turmoil")]
+                carrier,
+            } => {
                 let (id, deadline_ns, me) = (*id, *deadline_ns, me());
                 if polled_by.is_none() {
                     kernel::point(Op::Sleep, None, site);
@@ -215,6 +232,16 @@ impl Future for Sleep {
                     false
                 });
                 *polled_by = Some(me);
+                #[cfg(feature = "turmoil")]
+                if !is_due && current() == Engine::Turmoil {
+                    let left = Duration::from_nanos(deadline_ns.saturating_sub(with(|run| run.now_ns)));
+                    let carrier = carrier.get_or_insert_with(|| Box::pin(tokio::time::sleep(left)));
+                    let is_due = carrier.as_mut().poll(context).is_ready();
+                    if is_due {
+                        with(|run| run.threads[me as usize].sleeps.retain(|sleep| sleep.id != id));
+                    }
+                    return if is_due { Poll::Ready(()) } else { Poll::Pending };
+                }
                 if is_due { Poll::Ready(()) } else { Poll::Pending }
             }
         }

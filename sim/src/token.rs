@@ -192,6 +192,8 @@ fn run_id(payload: &str) -> Option<RunId> {
         bounds: Bounds {
             preemptions: if preemptions == "u" { None } else { Some(preemptions.parse().ok()?) },
             firings: firings.parse().ok()?,
+            // Loom has no packets to harm.
+            faults: Bounds::default().faults,
         },
         iteration: u64::from_str_radix(iteration, 36).ok()?,
     })
@@ -276,8 +278,8 @@ mod tests {
         let runs = [
             RunId::Choices { shape: 0, deviations: vec![] },
             RunId::Choices { shape: 0xdead_beef, deviations: vec![(0, 1), (7, 3), (1_000_000, 40)] },
-            RunId::Iteration { shape: 3, bounds: Bounds { preemptions: None, firings: 1 }, iteration: 77_777 },
-            RunId::Iteration { shape: 3, bounds: Bounds { preemptions: Some(3), firings: 2 }, iteration: 1 },
+            RunId::Iteration { shape: 3, bounds: Bounds { preemptions: None, firings: 1, faults: 1 }, iteration: 77_777 },
+            RunId::Iteration { shape: 3, bounds: Bounds::default(), iteration: 1 },
             RunId::Digest(u64::MAX),
         ];
         let mut tokens = Vec::new();

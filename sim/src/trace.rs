@@ -1,6 +1,8 @@
 //! What happened in a run: its steps, recorded while replaying, and the timeline that shows them.
 
+use crate::run::NETWORK_LANE;
 use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::Location;
 
 /// One step of one thread.
@@ -64,6 +66,16 @@ pub enum Op {
     Once,
     /// A choice of the program's own.
     Choose,
+    /// A packet was sent.
+    PacketSent,
+    /// A packet came into a socket's queue.
+    PacketArrived,
+    /// A packet was taken from a socket's queue.
+    PacketReceived,
+    /// A packet will not arrive.
+    PacketLost,
+    /// Something happened to a packet on its way.
+    PacketHarmed,
 }
 
 impl Op {
@@ -102,6 +114,11 @@ impl Op {
             Op::OperationEnd => "leaves",
             Op::Once => "initialises",
             Op::Choose => "chooses",
+            Op::PacketSent => "sends",
+            Op::PacketArrived => "brings",
+            Op::PacketReceived => "receives",
+            Op::PacketLost => "loses",
+            Op::PacketHarmed => "harms",
         }
     }
 }
@@ -130,6 +147,38 @@ pub struct Trace {
     pub threads: Vec<String>,
     /// The steps, in order.
     pub events: Vec<Event>,
+    /// The hosts' names and addresses.
+    pub hosts: Vec<(String, IpAddr)>,
+    /// The datagrams, in the order of sending.
+    pub packets: Vec<Packet>,
+}
+
+/// A datagram of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// Counts the datagrams of a run, from 1.
+    pub number: u64,
+    /// Whence.
+    pub from: SocketAddr,
+    /// Whither.
+    pub to: SocketAddr,
+    /// When it was sent, in nanoseconds since the run began.
+    pub sent_ns: u64,
+    /// What was sent.
+    pub bytes: Vec<u8>,
+    /// What happened to it on the way.
+    pub fate: Vec<String>,
+    /// When it arrived, and as what: not at all, once, or as often as it was duplicated.
+    pub arrivals: Vec<Arrival>,
+}
+
+/// A datagram's arrival.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// When, in nanoseconds since the run began.
+    pub at_ns: u64,
+    /// What arrived.
+    pub bytes: Vec<u8>,
 }
 
 pub(crate) fn place(site: &Location<'_>) -> String {
@@ -143,10 +192,15 @@ pub(crate) fn place(site: &Location<'_>) -> String {
 impl Trace {
     /// The timeline as text: a lane per thread, a line per step, at most `lines_max` of them (the middle is left out).
     pub fn timeline(&self, lines_max: usize) -> String {
-        let width = self.threads.iter().map(|name| name.chars().count()).max().unwrap_or(4).clamp(4, 18);
+        let mut lanes: Vec<(u32, &str)> =
+            self.threads.iter().enumerate().map(|(lane, name)| (lane as u32, name.as_str())).collect();
+        if !self.packets.is_empty() {
+            lanes.push((NETWORK_LANE, "network"));
+        }
+        let width = lanes.iter().map(|(_, name)| name.chars().count()).max().unwrap_or(4).clamp(4, 18);
         let mut out = String::new();
         let _ = write!(out, "{:>12}  ", "time");
-        for name in &self.threads {
+        for (_, name) in &lanes {
             let _ = write!(out, "{:<width$} ", name.chars().take(width).collect::<String>());
         }
         out.push('\n');
@@ -164,11 +218,15 @@ impl Trace {
             }
             let _ = write!(out, "{:>9}.{:02} ", event.now_ns / 1_000_000, event.now_ns / 10_000 % 100);
             out.push(' ');
-            for lane in 0..self.threads.len() as u32 {
-                let mark = if lane == event.thread { "*" } else { "|" };
+            let mut name = "?";
+            for (lane, its_name) in &lanes {
+                let is_its = *lane == event.thread;
+                let mark = if is_its { "*" } else { "|" };
                 let _ = write!(out, "{mark:<width$} ");
+                if is_its {
+                    name = its_name;
+                }
             }
-            let name = self.threads.get(event.thread as usize).map_or("?", String::as_str);
             let space = if event.object.is_empty() { "" } else { " " };
             let _ = writeln!(out, "{name} {verb}{space}{}  ({})", event.object, event.site);
         }
@@ -197,6 +255,14 @@ impl Trace {
         lines
     }
 
+    fn lane_name(&self, lane: u32) -> &str {
+        match self.threads.get(lane as usize) {
+            Some(name) => name,
+            None if lane == NETWORK_LANE => "network",
+            None => "?",
+        }
+    }
+
     /// The first step at which two runs differ, as a sentence.
     pub fn first_difference(&self, other: &Trace) -> Option<String> {
         let longest = self.events.len().max(other.events.len());
@@ -207,13 +273,9 @@ impl Trace {
             }
             let tell = |trace: &Trace, event: Option<&Event>| match event {
                 None => "nothing more".to_owned(),
-                Some(event) => format!(
-                    "{} {} {} at {}",
-                    trace.threads.get(event.thread as usize).map_or("?", String::as_str),
-                    event.op.verb(),
-                    event.object,
-                    event.site
-                ),
+                Some(event) => {
+                    format!("{} {} {} at {}", trace.lane_name(event.thread), event.op.verb(), event.object, event.site)
+                }
             };
             Some(format!("step {index}: first {}, then {}", tell(self, mine), tell(other, theirs)))
         })

@@ -91,6 +91,7 @@ impl Detector {
                 Some("loom runs on when such a lock is free again, and its runs are too many to watch; use shuttle")
             }
             (Engine::Loom, Detector::Nondeterminism) => Some("loom does not run a schedule twice; use shuttle"),
+            (Engine::Turmoil, Detector::Race) => Some("there is one thread; use shuttle or loom"),
             (Engine::Cases, Detector::PotentialDeadlock | Detector::Race | Detector::ForeignLock) => Some("there is one thread"),
             _ => None,
         }

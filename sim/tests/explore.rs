@@ -111,7 +111,7 @@ fn the_same_seed_is_the_same_exploration() {
 
 #[test]
 fn loom_replays_its_iteration() {
-    let check = Check::new("abba", "two", Engine::Loom).bounds(Bounds { preemptions: None, firings: 2 });
+    let check = Check::new("abba", "two", Engine::Loom).bounds(Bounds { preemptions: None, firings: 2, ..Bounds::default() });
     let report = check.run(abba);
     let token = report.token.unwrap();
     let replay = check.replay(&token, true, abba).unwrap();
@@ -135,7 +135,7 @@ fn a_token_of_code_that_has_changed_says_so() {
 #[test]
 fn dfs_has_every_schedule_within_its_bounds() {
     for preemptions in [Some(0), Some(1), None] {
-        let bounds = Bounds { preemptions, firings: 1 };
+        let bounds = Bounds { preemptions, firings: 1, ..Bounds::default() };
         let report = Check::new("two", "adders", Engine::Shuttle).strategy(StrategyName::Dfs).bounds(bounds).run(|| {
             let count = Arc::new(Mutex::new(0));
             let theirs = Arc::clone(&count);
@@ -152,7 +152,7 @@ fn dfs_has_every_schedule_within_its_bounds() {
 fn a_budget_that_ended_is_never_called_clean() {
     let short = Check::new("busy", "body", Engine::Shuttle).schedules(u64::MAX).budget(Duration::from_millis(50)).run(busy);
     assert_eq!(short.verdict.name(), "inconclusive", "{}", short.verdict);
-    let loom = Check::new("busy", "body", Engine::Loom).bounds(Bounds { preemptions: None, firings: 2 });
+    let loom = Check::new("busy", "body", Engine::Loom).bounds(Bounds { preemptions: None, firings: 2, ..Bounds::default() });
     let short = loom.budget(Duration::from_millis(50)).run(busy);
     assert_eq!((short.verdict.name(), short.exhaustive), ("inconclusive", false), "{}", short.verdict);
 }
@@ -274,7 +274,8 @@ fn an_innocent_potential_deadlock_hides_no_guilty_one() {
         innocent_first += u32::from(check.clone().schedules(1).run(innocent_and_guilty).verdict.detector().is_some());
     }
     assert!(innocent_first > 0, "in some first run the condition is not known yet");
-    let report =
-        Check::new("potential", "two", Engine::Loom).bounds(Bounds { preemptions: Some(1), firings: 0 }).run(innocent_and_guilty);
+    let report = Check::new("potential", "two", Engine::Loom)
+        .bounds(Bounds { preemptions: Some(1), firings: 0, ..Bounds::default() })
+        .run(innocent_and_guilty);
     assert_eq!(report.verdict.detector(), Some(Detector::PotentialDeadlock), "{}", report.verdict);
 }

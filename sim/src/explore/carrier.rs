@@ -33,6 +33,7 @@ pub(super) struct Settings {
     pub(super) detectors: Detectors,
     #[cfg_attr(not(feature = "shuttle"), expect(dead_code, reason = "loom's threads have stacks of one size"))]
     pub(super) stack_size_bytes: usize,
+    pub(super) seed: u64,
 }
 
 /// What earlier runs of a check have shown.
@@ -72,6 +73,7 @@ pub(super) fn launch(
         // coroutine that a failure leaves behind.
         enter(settings.engine);
         let mut run = Run::new(settings.engine, strategy, settings.bounds, settings.detectors, outbox.clone(), progress);
+        run.seed = settings.seed;
         run.mirror = learnt.mirror;
         run.tried_sites = learnt.tried_sites;
         run.shows_ends = learnt.shows_ends;
@@ -83,7 +85,8 @@ pub(super) fn launch(
             Engine::Shuttle => shuttle_engine_run(driver, settings, body),
             #[cfg(feature = "loom")]
             Engine::Loom => super::loom::explore(driver, settings, body),
-            _ => explore_cases(driver, body),
+            // On turmoil what the body blocks on brings its own.
+            _ => explore_alone(driver, body),
         }));
         match explored {
             Ok(()) => send_done(outbox),
@@ -157,7 +160,9 @@ impl Driver {
                 }
                 let recheck = matches!(self.plan, Plan::Explore { .. })
                     && self.index.is_multiple_of(RECHECK_EVERY)
-                    && with(|run| run.detectors.determinism && matches!(run.engine, Engine::Shuttle | Engine::Cases));
+                    && with(|run| {
+                        run.detectors.determinism && matches!(run.engine, Engine::Shuttle | Engine::Turmoil | Engine::Cases)
+                    });
                 if recheck {
                     let (hash, deviations) = with(|run| (run.hash, super::deviations(&run.choices)));
                     self.replay(deviations);
@@ -237,7 +242,7 @@ impl Driver {
     }
 }
 
-fn explore_cases(mut driver: Driver, body: Body) {
+fn explore_alone(mut driver: Driver, body: Body) {
     while driver.advance() {
         let body = Arc::clone(&body);
         carry(0, move || body());

@@ -4,6 +4,8 @@ mod carrier;
 #[cfg(feature = "loom")]
 pub(crate) mod loom;
 mod shrink;
+#[cfg(feature = "turmoil")]
+pub(crate) mod turmoil;
 mod watchdog;
 
 pub(crate) use carrier::{Native, carry, start};
@@ -51,7 +53,7 @@ impl Check {
             exhibit: exhibit.into(),
             subject: subject.into(),
             engine,
-            strategy: if engine == Engine::Cases { StrategyName::Dfs } else { StrategyName::Random },
+            strategy: if matches!(engine, Engine::Cases | Engine::Turmoil) { StrategyName::Dfs } else { StrategyName::Random },
             seed: 0,
             bounds: Bounds::default(),
             schedules: matches!(engine, Engine::Shuttle | Engine::Real).then_some(1_000),
@@ -65,8 +67,10 @@ impl Check {
     /// How schedules are picked (shuttle and cases).
     pub fn strategy(mut self, strategy: StrategyName) -> Self {
         self.strategy = strategy;
-        if strategy == StrategyName::Dfs {
-            self.schedules = None;
+        match (self.engine, strategy) {
+            (_, StrategyName::Dfs) => self.schedules = None,
+            (Engine::Turmoil, _) => self.schedules = Some(1_000),
+            _ => {}
         }
         self
     }
@@ -217,6 +221,11 @@ impl Check {
             bounds: self.bounds,
             detectors: self.detectors,
             stack_size_bytes: self.stack_size_bytes,
+            seed: self
+                .exhibit
+                .bytes()
+                .chain(self.subject.bytes())
+                .fold(0, |seed, byte| crate::choice::mix(seed, u64::from(byte))),
         }
     }
 

@@ -86,7 +86,7 @@ impl Shrinker<'_> {
     /// preemptions it can be looked for outright.
     fn search_below(&mut self) {
         for bound in 0..preemptions(&self.best.choices).min(SEARCH_PREEMPTIONS_MAX + 1) {
-            let bounds = Bounds { preemptions: Some(bound), firings: 1 };
+            let bounds = Bounds { preemptions: Some(bound), firings: 1, faults: self.faults() };
             let plan = Plan::Explore { schedules: Some(SEARCH_SCHEDULES_MAX), until: Some(self.until) };
             let strategy = Strategy::new(StrategyName::Dfs, 0, bounds);
             let check = Check { detectors: Detectors { determinism: false, ..self.check.detectors }, ..self.check.clone() };
@@ -98,6 +98,11 @@ impl Shrinker<'_> {
                 return self.remove_chunks();
             }
         }
+    }
+
+    /// How many packets the best run so far harms.
+    fn faults(&self) -> u32 {
+        self.best.choices.iter().filter(|choice| choice.kind.is_fault() && choice.value != 0).count() as u32
     }
 
     fn is_the_same(&self, found: &Found) -> bool {

@@ -3,6 +3,7 @@
 //! One OS thread carries a run, and everything here is that thread's. Nothing in this module calls an engine; the callers do,
 //! with the state put back first.
 
+use crate::awaiting::Awaited;
 use crate::choice::Choice;
 use crate::coverage::Coverage;
 use crate::engine::Engine;
@@ -11,9 +12,11 @@ use crate::order::{Held, OrderGraph};
 use crate::strategy::{Bounds, Strategy};
 use crate::trace::Trace;
 use crate::verdict::{Detector, Finding};
+mod network;
 mod objects;
 mod operations;
 mod schedule;
+mod tasks;
 mod threads;
 mod waits;
 
@@ -24,6 +27,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
+
+pub use network::Counters;
+pub(crate) use network::{EDESTADDRREQ, Received, errno};
+#[cfg(feature = "turmoil")]
+pub(crate) use network::{Packet, RECEIVE_QUEUE_PACKETS};
 
 pub(crate) type Site = &'static Location<'static>;
 
@@ -45,6 +53,8 @@ impl Detectors {
     pub const OFF: Detectors = Detectors { lock_order: false, races: false, determinism: false };
 }
 
+/// The lane of the network in hashes and traces, beside those of threads.
+pub(crate) const NETWORK_LANE: u32 = 0x00FF_FFFF;
 /// A step limit for one run: past it the run is taken for a livelock.
 pub(crate) const STEPS_MAX: u64 = 1_000_000;
 /// So many rounds in which every thread only yielded are a livelock.
@@ -98,10 +108,20 @@ pub(crate) struct Thread {
     firings: Vec<(Site, u32)>,
     /// How many random numbers it has drawn on loom.
     pub(crate) draws: u64,
-    /// The async locks that this thread's task awaits now, and where.
-    pub(crate) awaiting: SmallVec<[(Obj, Site); 2]>,
+    /// What this thread's task awaits now, and where.
+    pub(crate) awaiting: SmallVec<[(Awaited, Site); 2]>,
     /// The sleeps that this thread's task has polled.
     pub(crate) sleeps: Vec<PolledSleep>,
+    /// The sockets that this thread's task waits to read, and whom to wake.
+    pub(crate) reads: Vec<(u32, std::task::Waker)>,
+    /// The host that it runs on.
+    pub(crate) host: u32,
+    /// The tasks that share one thread with this one's, by number.
+    pub(crate) local_set: Option<u32>,
+    /// What stops and wakes its task, if it is one's.
+    pub(crate) control: Option<Arc<crate::task::Control>>,
+    /// The runtime that its task ends with.
+    pub(crate) runtime: u32,
     pub(crate) locals: Vec<(usize, std::rc::Rc<dyn std::any::Any>)>,
     #[cfg(feature = "loom")]
     pub(crate) loom: Option<loom::thread::Thread>,
@@ -241,6 +261,12 @@ pub(crate) struct Run {
     /// Creation sites of mutexes that guard a condition: what such a mutex guards is ordered by it.
     pub(crate) condition_sites: Vec<Site>,
     operations: Vec<ActiveOperation>,
+    pub(crate) net: network::Network,
+    /// For each set of tasks that share one thread: the task that is being polled.
+    pub(crate) local_sets: Vec<Option<u32>>,
+    pub(crate) runtimes: u32,
+    /// What an engine's own randomness begins with: the same for every run of a check, as a token names no other.
+    pub(crate) seed: u64,
     #[cfg(feature = "loom")]
     last_access: Option<(Obj, bool, Site)>,
     /// A copy of the choices that another OS thread can read while a step does not return.
@@ -382,6 +408,10 @@ impl Run {
             shows_ends: false,
             condition_sites: Vec::new(),
             operations: Vec::new(),
+            net: network::Network::default(),
+            local_sets: Vec::new(),
+            runtimes: 0,
+            seed: 0,
             #[cfg(feature = "loom")]
             last_access: None,
             mirror: None,
@@ -418,6 +448,9 @@ impl Run {
         self.main_ended_ns = None;
         self.order.clear();
         self.operations.clear();
+        self.net.begin();
+        self.local_sets.clear();
+        self.runtimes = 0;
         self.potential_here = None;
         self.trace = record.then(Trace::default);
         if let Some(mirror) = &self.mirror {

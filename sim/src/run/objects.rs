@@ -319,6 +319,13 @@ impl Run {
         self.create(kind, Nature::Resource, site)
     }
 
+    /// What its owner has dropped is released, and nobody can have used it since.
+    pub(crate) fn released_by_drop(&mut self, obj: Obj) {
+        let me = super::me();
+        let object = self.object(obj);
+        object.released = Some((me, object.site));
+    }
+
     pub(crate) fn use_resource(&mut self, me: u32, obj: Obj, releases: bool, site: Site) -> Result<(), Finding> {
         let name = self.object_name(obj);
         let user = self.thread_name(me);

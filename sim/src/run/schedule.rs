@@ -5,6 +5,7 @@ use crate::choice::Choice;
 use crate::choice::Kind;
 use crate::choice::mix;
 use crate::engine::Engine;
+use crate::net::link::Chance;
 use crate::trace::Event;
 use crate::trace::Op;
 use crate::trace::place;
@@ -53,6 +54,28 @@ impl Run {
         value
     }
 
+    /// A choice whose answers other than 0 have this chance together.
+    #[inline]
+    pub(crate) fn choose_with_odds(&mut self, kind: Kind, arity: u64, chance: Chance) -> u64 {
+        if arity <= 1 {
+            return 0;
+        }
+        let value = self.strategy.choose_with_odds(kind, arity, chance);
+        self.push_choice(Choice { kind, arity, value, preempts: false });
+        value
+    }
+
+    /// Which of so many packets arrives next, or, one further, that time passes first.
+    pub(crate) fn choose_delivery(&mut self, packets: u64, time_may_pass: bool) -> u64 {
+        let arity = packets + u64::from(time_may_pass);
+        if arity <= 1 {
+            return 0;
+        }
+        let value = self.strategy.choose_delivery(packets, time_may_pass);
+        self.push_choice(Choice { kind: Kind::Delivery, arity, value, preempts: false });
+        value
+    }
+
     #[inline]
     fn push_choice(&mut self, choice: Choice) {
         self.hash = mix(self.hash, (u64::from(choice.kind.code()) << 56) ^ (choice.arity << 24) ^ choice.value);
@@ -75,8 +98,11 @@ impl Run {
                 self.stop_yielding();
             }
         }
-        if self.timers > 0 {
+        if self.has_timed_events() {
             self.fire_early();
+        }
+        if self.net.has_waiting() {
+            self.arrive_early();
         }
         if self.threads.len() == 1 {
             return Ok(false);
@@ -84,11 +110,17 @@ impl Run {
         self.options.clear();
         self.options.push(me);
         for (id, thread) in self.threads.iter().enumerate() {
-            if thread.state == State::Ready && id as u32 != me && !thread.yielded {
+            if thread.state == State::Ready && id as u32 != me && !thread.yielded && self.may_poll(id as u32) {
                 self.options.push(id as u32);
             }
         }
         Ok(self.pick(true) != me)
+    }
+
+    /// On turmoil, where a task goes on until it waits.
+    #[inline]
+    pub(crate) fn hosted_point(&mut self) -> Result<bool, Finding> {
+        if self.steps > STEPS_MAX { Err(self.endless()) } else { Ok(false) }
     }
 
     /// The current thread lets others run first: true if one is to.
@@ -106,13 +138,13 @@ impl Run {
 
     /// The current thread has blocked or ended: picks who runs. It may be the current thread, if its time came.
     pub(crate) fn pick_ready(&mut self, me: u32) -> Result<u32, Finding> {
-        if self.timers > 0 && self.threads.iter().any(|thread| thread.state == State::Ready && !thread.yielded) {
+        if self.has_timed_events() && self.threads.iter().any(|thread| thread.state == State::Ready && !thread.yielded) {
             self.fire_early();
         }
         loop {
             self.options.clear();
             for (id, thread) in self.threads.iter().enumerate() {
-                if thread.state == State::Ready && !thread.yielded {
+                if thread.state == State::Ready && !thread.yielded && self.may_poll(id as u32) {
                     self.options.push(id as u32);
                 }
             }
@@ -123,19 +155,22 @@ impl Run {
                 }
                 return Ok(self.pick(false));
             }
+            if self.net.has_waiting() && self.arrive_next(self.has_timed_events()) {
+                continue;
+            }
             if self.yielding > 0 {
                 self.idle_rounds += 1;
                 if self.idle_rounds > IDLE_ROUNDS_MAX {
                     return Err(self.livelock());
                 }
-                if self.timers > 0 {
+                if self.has_timed_events() {
                     self.advance()?;
                 } else {
                     self.now_ns += 1_000_000;
                     self.check_deadlines(self.now_ns)?;
                 }
                 self.stop_yielding();
-            } else if self.timers > 0 {
+            } else if self.has_timed_events() {
                 self.advance()?;
             } else {
                 return Err(self.stuck());
@@ -146,15 +181,18 @@ impl Run {
     #[inline]
     fn pick(&mut self, preempts: bool) -> u32 {
         let me = me();
-        if self.options.len() == 1 {
-            let picked = self.options[0];
-            self.next = (picked != me).then_some(picked);
-            return picked;
+        let picked = match self.options.len() {
+            1 => self.options[0],
+            _ => {
+                let value = self.strategy.schedule(&self.options, preempts);
+                let arity = self.options.len() as u64;
+                self.push_choice(Choice { kind: Kind::Schedule, arity, value: value as u64, preempts });
+                self.options[value]
+            }
+        };
+        if let Some(set) = self.threads[picked as usize].local_set {
+            self.local_sets[set as usize] = Some(picked);
         }
-        let value = self.strategy.schedule(&self.options, preempts);
-        let arity = self.options.len() as u64;
-        self.push_choice(Choice { kind: Kind::Schedule, arity, value: value as u64, preempts });
-        let picked = self.options[value];
         // Set for a switch only: an answer that nobody collects would be taken for the next one.
         self.next = (picked != me).then_some(picked);
         picked
@@ -169,6 +207,12 @@ impl Run {
     #[cfg(feature = "loom")]
     pub(crate) fn has_timers(&self) -> bool {
         self.timers > 0
+    }
+
+    /// Whether time ends somebody's wait, or brings a packet.
+    #[inline]
+    fn has_timed_events(&self) -> bool {
+        self.timers > 0 || self.net.next_arrival_ns().is_some()
     }
 
     fn fire_early(&mut self) {
@@ -186,7 +230,9 @@ impl Run {
     }
 
     fn earliest_deadline(&self) -> Option<u64> {
-        self.threads.iter().filter(|thread| thread.state == State::Blocked).filter_map(|thread| thread.deadline_ns).min()
+        let blocked = self.threads.iter().filter(|thread| thread.state == State::Blocked);
+        let waits = blocked.filter_map(|thread| thread.deadline_ns).min();
+        [waits, self.net.next_arrival_ns()].into_iter().flatten().min()
     }
 
     /// Nothing can run: time passes to the next timer.
@@ -212,10 +258,11 @@ impl Run {
                 self.wake(id as u32, Wake::TimedOut);
             }
         }
+        self.arrive_due();
     }
 
     /// Every thread is blocked and time is about to pass to `until_ns`: is that past what an operation allows itself?
-    fn check_deadlines(&self, until_ns: u64) -> Result<(), Finding> {
+    pub(crate) fn check_deadlines(&self, until_ns: u64) -> Result<(), Finding> {
         let is_late = |operation: &&ActiveOperation| operation.deadline_ns.is_some_and(|deadline| deadline < until_ns);
         let Some(operation) = self.operations.iter().find(is_late) else { return Ok(()) };
         // All that go on with a deadline, as which of them is late first is a matter of the schedule.

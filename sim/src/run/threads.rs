@@ -14,10 +14,12 @@ impl Run {
     pub(crate) fn spawn(&mut self, name: Option<Arc<str>>) -> u32 {
         let id = self.threads.len() as u32;
         let (mut clock, mut order_clock, mut now_ns) = (VectorClock::default(), VectorClock::default(), 0);
+        let (mut host, mut runtime) = (0, 0);
         if let Some(parent) = self.threads.get_mut(if id == 0 { usize::MAX } else { me() as usize }) {
             clock = parent.clock.clone();
             order_clock = parent.order_clock.clone();
             now_ns = parent.now_ns;
+            (host, runtime) = (parent.host, parent.runtime);
             parent.clock.tick(me() as usize);
             parent.order_clock.tick(me() as usize);
         }
@@ -40,6 +42,11 @@ impl Run {
             draws: 0,
             awaiting: SmallVec::new(),
             sleeps: Vec::new(),
+            reads: Vec::new(),
+            host,
+            local_set: None,
+            control: None,
+            runtime,
             locals: Vec::new(),
             #[cfg(feature = "loom")]
             loom: None,
@@ -62,6 +69,9 @@ impl Run {
             self.yielding -= 1;
         }
         self.threads[thread as usize].state = State::Finished;
+        if let Some(set) = self.threads[thread as usize].local_set {
+            self.local_sets[set as usize] = None;
+        }
         if thread == 0 {
             self.main_ended_ns = Some(self.now_ns);
         }
@@ -189,6 +199,15 @@ impl Run {
         match firings.iter_mut().find(|(place, _)| *place == site) {
             Some((_, count)) => *count += 1,
             None => firings.push((site, 1)),
+        }
+    }
+
+    /// Whether no other task of the set that `thread` belongs to is being polled.
+    #[inline]
+    pub(super) fn may_poll(&self, thread: u32) -> bool {
+        match self.threads[thread as usize].local_set {
+            None => true,
+            Some(set) => self.local_sets[set as usize].is_none_or(|polled| polled == thread),
         }
     }
 

@@ -3,6 +3,7 @@
 use super::{IDLE_ROUNDS_MAX, Run, STEPS_MAX, State, WaitFor};
 #[cfg(feature = "loom")]
 use super::{Thread, Wake};
+use crate::awaiting::Awaited;
 use crate::trace::place;
 use crate::verdict::Detector;
 use crate::verdict::Finding;
@@ -12,6 +13,12 @@ impl Run {
     /// Whom `thread` waits for, if its wait has no time and can be ended by particular threads only.
     fn blockers(&self, thread: u32) -> SmallVec<[u32; 4]> {
         let waiter = &self.threads[thread as usize];
+        if waiter.state == State::Ready
+            && let Some(polled) = waiter.local_set.and_then(|set| self.local_sets[set as usize])
+            && polled != thread
+        {
+            return SmallVec::from_slice(&[polled]);
+        }
         if waiter.state != State::Blocked || waiter.deadline_ns.is_some() {
             return SmallVec::new();
         }
@@ -24,9 +31,11 @@ impl Run {
                 blockers
             }
             Some((WaitFor::Thread(target), _)) => SmallVec::from_slice(&[target]),
-            // A task that awaits one lock waits for its holder. One that awaits several could go on with any.
+            // A task that awaits one lock waits for its holder, one that joins waits for that task. One that awaits several things could
+            // go on with any.
             Some((WaitFor::Wakeup(_), _)) => match waiter.awaiting[..] {
-                [(obj, _)] => self.objects[obj.id as usize].owner.into_iter().collect(),
+                [(Awaited::Object(obj), _)] => self.objects[obj.id as usize].owner.into_iter().collect(),
+                [(Awaited::End(task), _)] => SmallVec::from_slice(&[task]),
                 _ => SmallVec::new(),
             },
             _ => SmallVec::new(),
@@ -130,7 +139,8 @@ impl Run {
         let Some((wait, site)) = self.threads[thread as usize].waiting else { return format!("{name} can run") };
         // A task that awaits a lock is told as one that waits for it.
         let (wait, site) = match (wait, &self.threads[thread as usize].awaiting[..]) {
-            (WaitFor::Wakeup(_), [(obj, site)]) => (WaitFor::Lock(*obj), *site),
+            (WaitFor::Wakeup(_), [(Awaited::Object(obj), site)]) => (WaitFor::Lock(*obj), *site),
+            (WaitFor::Wakeup(_), [(Awaited::End(task), site)]) => (WaitFor::Thread(*task), *site),
             _ => (wait, site),
         };
         let at = if particulars { format!(" at {}", place(site)) } else { String::new() };

@@ -5,6 +5,7 @@
 
 #[cfg(feature = "model")]
 use crate::{
+    awaiting::{Awaited, Awaiting},
     engine::{Engine, current},
     kernel,
     run::{Nature, Obj, Site, me, with},
@@ -64,11 +65,16 @@ macro_rules! point {
 }
 
 /// Awaits `future`, and then knows what went before it.
-async fn after<T>(seen: Seen, future: impl Future<Output = T>) -> T {
+async fn after<T>(seen: Seen, site: &'static Location<'static>, future: impl Future<Output = T>) -> T {
+    #[cfg(feature = "model")]
+    let waiting = seen.obj.map(|obj| Awaiting::new(Awaited::Object(obj), site));
     let value = future.await;
     #[cfg(feature = "model")]
-    seen.acquire();
-    let _ = seen;
+    {
+        drop(waiting);
+        seen.acquire();
+    }
+    let _ = (seen, site);
     value
 }
 
@@ -96,7 +102,7 @@ impl<T: ?Sized> Mutex<T> {
             if let Some(obj) = self.seen.obj {
                 kernel::point(Op::Lock, Some(obj), site);
                 with(|run| run.ask_lock(me(), obj, false, site));
-                let waiting = Awaiting::new(obj, site);
+                let waiting = Awaiting::new(Awaited::Object(obj), site);
                 let inner = self.inner.lock().await;
                 drop(waiting);
                 with(|run| run.locked(me(), obj, false, site));
@@ -138,32 +144,6 @@ impl<T: ?Sized> Mutex<T> {
 impl<T: ?Sized + fmt::Debug> fmt::Debug for Mutex<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.inner.fmt(f)
-    }
-}
-
-/// Says what the current thread awaits, until it is dropped.
-#[cfg(feature = "model")]
-struct Awaiting {
-    obj: Obj,
-    thread: u32,
-}
-
-#[cfg(feature = "model")]
-impl Awaiting {
-    fn new(obj: Obj, site: Site) -> Self {
-        with(|run| run.threads[me() as usize].awaiting.push((obj, site)));
-        Awaiting { obj, thread: me() }
-    }
-}
-
-#[cfg(feature = "model")]
-impl Drop for Awaiting {
-    fn drop(&mut self) {
-        crate::run::try_with(|run| {
-            if let Some(thread) = run.threads.get_mut(self.thread as usize) {
-                thread.awaiting.retain(|(obj, _)| *obj != self.obj);
-            }
-        });
     }
 }
 
@@ -222,7 +202,7 @@ impl Notify {
         let site = Location::caller();
         async move {
             point!(self.seen, Wait, site);
-            after(self.seen, self.inner.notified()).await;
+            after(self.seen, site, self.inner.notified()).await;
         }
     }
 
@@ -283,7 +263,7 @@ impl Semaphore {
         let site = Location::caller();
         async move {
             point!(self.seen, Wait, site);
-            let permit = after(self.seen, self.inner.acquire()).await;
+            let permit = after(self.seen, site, self.inner.acquire()).await;
             permit.map(|inner| SemaphorePermit { _inner: inner }).map_err(|_| Closed)
         }
     }
@@ -353,7 +333,7 @@ pub mod mpsc {
             let site = Location::caller();
             async move {
                 point!(self.seen, Send, site);
-                after(self.seen, self.inner.send(message)).await
+                after(self.seen, site, self.inner.send(message)).await
             }
         }
 
@@ -382,7 +362,7 @@ pub mod mpsc {
             let site = Location::caller();
             async move {
                 point!(self.seen, Recv, site);
-                after(self.seen, self.inner.recv()).await
+                after(self.seen, site, self.inner.recv()).await
             }
         }
 
@@ -451,7 +431,7 @@ pub mod oneshot {
             let site = Location::caller();
             async move {
                 point!(self.seen, Recv, site);
-                after(self.seen, self.inner).await
+                after(self.seen, site, self.inner).await
             }
         }
     }

@@ -1,0 +1,357 @@
+//! Turmoil: its hosts carry the tasks and its network the bytes; the run decides what happens to each packet.
+//!
+//! Every link is held, and each message is let go when the run says that it arrives: at its time, or, where the order of arrivals is
+//! explored, when nothing else can happen. Turmoil's own latency, failures and randomness stay out of it. A step of turmoil is a
+//! millisecond, so what is let go arrives within one, and each arrival whose order is explored takes one.
+
+use crate::run::{self, Packet, RECEIVE_QUEUE_PACKETS, me, with};
+use crate::task::Control;
+use crate::task::turmoil::poll_as;
+use crate::time::WALL_ORIGIN;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::panic::Location;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::{Duration, SystemTime};
+
+/// One step of turmoil: tokio's timers know no shorter time.
+const TICK: Duration = Duration::from_millis(1);
+/// Our own bounds count, not turmoil's.
+const SIMULATION: Duration = Duration::from_secs(u32::MAX as u64);
+
+type Task = Pin<Box<dyn Future<Output = ()>>>;
+
+thread_local! {
+    static CARRIER: RefCell<Carrier> = RefCell::new(Carrier::default());
+}
+
+#[derive(Default)]
+struct Carrier {
+    is_running: bool,
+    hosts: Vec<Machine>,
+    /// Hosts that have crashed, until turmoil is told.
+    crashed: Vec<u32>,
+    polls: u64,
+    /// For each link what turmoil holds of it, in its order.
+    held: Vec<((IpAddr, IpAddr), VecDeque<u64>)>,
+    /// What has arrived and is to be let go.
+    to_let_go: VecDeque<Packet>,
+}
+
+/// A host as turmoil runs it.
+#[derive(Default)]
+struct Machine {
+    is_known: bool,
+    is_down: bool,
+    /// Tasks for it that have not been started.
+    queue: VecDeque<Task>,
+    waker: Option<Waker>,
+}
+
+fn with_carrier<R>(f: impl FnOnce(&mut Carrier) -> R) -> R {
+    CARRIER.with_borrow_mut(f)
+}
+
+/// A task of the run was polled: something happened in this step.
+pub(crate) fn count_poll() {
+    with_carrier(|carrier| carrier.polls += 1);
+}
+
+/// A host was made; turmoil learns of it before its next step.
+pub(crate) fn add_host(number: u32) {
+    with_carrier(|carrier| _ = carrier.machine(number));
+}
+
+/// A host has crashed; turmoil learns of it after this step, the run knows already.
+pub(crate) fn crash(number: u32) {
+    with_carrier(|carrier| {
+        carrier.crashed.push(number);
+        carrier.machine(number).queue.clear();
+    });
+}
+
+/// Starts a task on a host.
+pub(crate) fn run_on(host: u32, task: Task) {
+    let is_here = with(|run| run.threads[me() as usize].host == host);
+    assert!(with_carrier(|carrier| carrier.is_running), "a task is spawned inside `block_on`");
+    if is_here {
+        tokio::task::spawn_local(task);
+        return;
+    }
+    let waker = with_carrier(|carrier| {
+        let machine = carrier.machine(host);
+        machine.queue.push_back(task);
+        machine.waker.take()
+    });
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+/// Turmoil's socket for one of the run.
+pub(crate) fn bind(address: SocketAddr) -> Option<turmoil::net::UdpSocket> {
+    if crate::engine::current() != crate::Engine::Turmoil || address.ip().is_loopback() {
+        // What never leaves its host, turmoil need not carry.
+        return None;
+    }
+    // Turmoil binds no address but the unspecified one; which address a socket answers to is the run's to say.
+    let anywhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port());
+    let mut bind = std::pin::pin!(turmoil::net::UdpSocket::bind(anywhere));
+    match bind.as_mut().poll(&mut std::task::Context::from_waker(Waker::noop())) {
+        Poll::Ready(Ok(socket)) => Some(socket),
+        other => panic!("the run has this port free and turmoil has not: {other:?}"),
+    }
+}
+
+/// Gives turmoil's network the packets as they are to arrive.
+pub(crate) fn hand_over(socket: &turmoil::net::UdpSocket, given: Vec<Packet>) {
+    for packet in given {
+        if packet.is_local() {
+            continue;
+        }
+        let sent = socket.try_send_to(&packet.bytes, packet.to);
+        assert!(sent.is_ok(), "turmoil knows every host of the run: {sent:?}");
+        with_carrier(|carrier| carrier.link(packet.link()).push_back(packet.message));
+    }
+}
+
+/// What a socket has, if it has anything.
+pub(crate) fn take(carrier: &turmoil::net::UdpSocket, number: u32, buffer: &mut [u8]) -> Option<io::Result<(usize, SocketAddr)>> {
+    let is_local = with(|run| run.net.sockets[number as usize].queue.front().map(Packet::is_local));
+    let carried = match is_local {
+        Some(false) => Some(carrier.try_recv_from(buffer).ok()?),
+        _ => None,
+    };
+    let taken = with(|run| run.take_packet(me(), number))?;
+    Some(taken.map(|received| {
+        carried.unwrap_or_else(|| {
+            let bytes = &received.packet.bytes;
+            let length = bytes.len().min(buffer.len());
+            buffer[..length].copy_from_slice(&bytes[..length]);
+            (length, received.packet.from)
+        })
+    }))
+}
+
+/// Runs `future` as the software of the body's host, and turmoil until it has ended.
+#[track_caller]
+pub(crate) fn block_on<F>(future: F) -> F::Output
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    assert!(!with_carrier(|carrier| carrier.is_running), "`block_on` inside another has no thread to go on with");
+    let site = Location::caller();
+    with_carrier(|carrier| *carrier = Carrier { is_running: true, ..Carrier::default() });
+    let result = Rc::new(RefCell::new(None));
+    let main = {
+        let (result, number) = (Rc::clone(&result), me());
+        let control = Arc::new(Control::new(with(|run| run.create("task", run::Nature::Primitive, site)), site, number));
+        let mut future = Box::pin(future);
+        poll_fn(move |context| {
+            let value = std::task::ready!(poll_as(number, &control, future.as_mut(), context));
+            *result.borrow_mut() = Some(value);
+            Poll::Ready(())
+        })
+    };
+    let mut sim = turmoil::Builder::new()
+        .tick_duration(TICK)
+        .simulation_duration(SIMULATION)
+        .udp_capacity(RECEIVE_QUEUE_PACKETS)
+        .min_message_latency(Duration::ZERO)
+        .max_message_latency(Duration::ZERO)
+        .rng_seed(with(|run| run.seed))
+        .epoch(SystemTime::UNIX_EPOCH + WALL_ORIGIN)
+        .build();
+    with_carrier(|carrier| {
+        let hosts = with(|run| run.net.hosts.len() as u32);
+        (0..hosts).for_each(|number| _ = carrier.machine(number));
+        carrier.hosts[0].queue.push_back(Box::pin(main));
+    });
+    drive(&mut sim, || result.borrow().is_some());
+    // Ends every task that is left, as tokio's runtime does.
+    drop(sim);
+    with_carrier(|carrier| *carrier = Carrier::default());
+    with(|run| run.begins_poll(me()));
+    result.take().expect("the loop ends when the future has")
+}
+
+/// Steps until the body's future has ended.
+fn drive(sim: &mut turmoil::Sim<'static>, has_ended: impl Fn() -> bool) {
+    // Until when time is to pass though packets wait.
+    let mut passing_until_ns = 0;
+    loop {
+        attend(sim);
+        let now_ns = run::nanos(sim.elapsed());
+        with(|run| run.arrive_at(now_ns));
+        let polls = with_carrier(|carrier| carrier.polls);
+        let let_go = let_go(sim);
+        wake();
+        if let Err(error) = sim.step() {
+            panic!("turmoil could not go on: {error}");
+        }
+        if has_ended() {
+            return;
+        }
+        let now_ns = run::nanos(sim.elapsed());
+        if let Err(finding) = with(|run| run.check_deadlines(now_ns)) {
+            run::fail(finding);
+        }
+        let is_quiet = !let_go && with_carrier(|carrier| carrier.polls == polls && carrier.is_settled());
+        if !is_quiet || now_ns < passing_until_ns {
+            continue;
+        }
+        let next_ns = with(|run| run.next_event_ns());
+        if with(|run| run.net.has_waiting()) {
+            let arrives = with(|run| {
+                run.now_ns = now_ns;
+                run.arrive_next(next_ns.is_some())
+            });
+            passing_until_ns = if arrives { 0 } else { next_ns.unwrap_or(0) };
+        } else if next_ns.is_none() {
+            run::fail(with(|run| run.stuck()));
+        }
+    }
+}
+
+/// Tells turmoil of new hosts and crashes.
+fn attend(sim: &mut turmoil::Sim<'static>) {
+    for number in with_carrier(|carrier| std::mem::take(&mut carrier.crashed)) {
+        with_carrier(|carrier| carrier.machine(number).is_down = true);
+        sim.crash(address(number));
+        // Its tasks have dropped their sockets; what turmoil holds for it stays held.
+    }
+    let hosts = with_carrier(|carrier| carrier.hosts.len() as u32);
+    for number in 0..hosts {
+        let (is_known, is_back) = with_carrier(|carrier| {
+            let machine = carrier.machine(number);
+            let is_back = machine.is_down && !machine.queue.is_empty();
+            machine.is_down &= !is_back;
+            (std::mem::replace(&mut machine.is_known, true), is_back)
+        });
+        if !is_known {
+            sim.host(address(number), move || start_tasks(number));
+            for other in 0..hosts {
+                if other != number && with_carrier(|carrier| carrier.machine(other).is_known) {
+                    sim.hold(address(number), address(other));
+                }
+            }
+        } else if is_back {
+            sim.bounce(address(number));
+        }
+    }
+}
+
+/// The software of every host: starts what it is given to run.
+async fn start_tasks(number: u32) -> turmoil::Result {
+    poll_fn(move |context| {
+        while let Some(task) = with_carrier(|carrier| carrier.machine(number).queue.pop_front()) {
+            tokio::task::spawn_local(task);
+        }
+        with_carrier(|carrier| carrier.machine(number).waker = Some(context.waker().clone()));
+        Poll::<turmoil::Result>::Pending
+    })
+    .await
+}
+
+/// Lets go what has arrived, as far as turmoil brings it in that order within one step: to each host from one link only, and there
+/// in the order of sending. True if there was any.
+fn let_go(sim: &turmoil::Sim<'static>) -> bool {
+    let mut arrived = with(|run| std::mem::take(&mut run.net.to_let_go));
+    let mut queue = with_carrier(|carrier| std::mem::take(&mut carrier.to_let_go));
+    queue.extend(arrived.drain(..));
+    if queue.is_empty() {
+        return false;
+    }
+    let mut chosen: Vec<((IpAddr, IpAddr), Vec<usize>)> = Vec::new();
+    let mut hosts: Vec<(IpAddr, (IpAddr, IpAddr), Option<usize>)> = Vec::new();
+    let mut later = VecDeque::new();
+    for packet in queue {
+        let link = packet.link();
+        let place = with_carrier(|carrier| carrier.link(link).iter().position(|message| *message == packet.message));
+        let fits = match hosts.iter_mut().find(|(host, ..)| *host == packet.to.ip()) {
+            None => {
+                hosts.push((packet.to.ip(), link, place));
+                true
+            }
+            Some((_, other, last)) => {
+                let fits = *other == link && last.is_some() && place > *last;
+                // Whatever comes after one that must wait waits too.
+                *last = if fits { place } else { None };
+                fits
+            }
+        };
+        if !fits {
+            later.push_back(packet);
+            continue;
+        }
+        with(|run| run.wake_for(&packet));
+        if let Some(place) = place {
+            match chosen.iter_mut().find(|(other, _)| *other == link) {
+                Some((_, places)) => places.push(place),
+                None => chosen.push((link, vec![place])),
+            }
+        }
+    }
+    sim.links(|links| {
+        for link in links {
+            let (a, b) = link.pair();
+            let Some((_, places)) = chosen.iter().find(|(ends, _)| *ends == (a, b)) else { continue };
+            for (place, message) in link.enumerate() {
+                if places.contains(&place) {
+                    message.deliver();
+                }
+            }
+        }
+    });
+    with_carrier(|carrier| {
+        for (ends, mut places) in chosen {
+            places.sort_unstable();
+            for place in places.into_iter().rev() {
+                carrier.link(ends).remove(place);
+            }
+        }
+        carrier.to_let_go = later;
+    });
+    true
+}
+
+fn wake() {
+    for waker in with(|run| std::mem::take(&mut run.net.to_wake)) {
+        waker.wake();
+    }
+}
+
+fn address(number: u32) -> IpAddr {
+    with(|run| run.net.hosts[number as usize].address)
+}
+
+impl Carrier {
+    fn machine(&mut self, number: u32) -> &mut Machine {
+        while self.hosts.len() <= number as usize {
+            self.hosts.push(Machine::default());
+        }
+        &mut self.hosts[number as usize]
+    }
+
+    fn link(&mut self, ends: (IpAddr, IpAddr)) -> &mut VecDeque<u64> {
+        let place = self.held.iter().position(|(other, _)| *other == ends).unwrap_or_else(|| {
+            self.held.push((ends, VecDeque::new()));
+            self.held.len() - 1
+        });
+        &mut self.held[place].1
+    }
+
+    /// Whether turmoil knows all that the run does.
+    fn is_settled(&self) -> bool {
+        self.crashed.is_empty()
+            && self.to_let_go.is_empty()
+            && self.hosts.iter().all(|machine| machine.is_known && machine.queue.is_empty())
+    }
+}

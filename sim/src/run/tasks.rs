@@ -1,0 +1,118 @@
+//! What a run knows of tasks: who shares a thread, who is due, and who is to end.
+
+use super::{Obj, Run, State, Thread, WaitFor, Wake};
+use crate::task::Control;
+use crate::verdict::{Detector, Finding};
+use std::sync::Arc;
+use std::task::Waker;
+
+impl Run {
+    /// The tasks that have not ended and are meant.
+    pub(crate) fn tasks_of(&self, is_meant: impl Fn(&Thread) -> bool) -> Vec<(u32, Arc<Control>)> {
+        let threads = self.threads.iter().enumerate().filter(|(_, thread)| thread.state != State::Finished && is_meant(thread));
+        threads.filter_map(|(number, thread)| Some((number as u32, Arc::clone(thread.control.as_ref()?)))).collect()
+    }
+
+    /// The task waits, and others of its thread may be polled. True if it shares its thread.
+    pub(crate) fn leave_local_set(&mut self, me: u32) -> bool {
+        let set = self.threads[me as usize].local_set;
+        if let Some(set) = set {
+            self.local_sets[set as usize] = None;
+        }
+        set.is_some()
+    }
+
+    /// The task is polled: nobody else of its thread is.
+    pub(crate) fn enter_local_set(&mut self, me: u32) {
+        if let Some(set) = self.threads[me as usize].local_set {
+            self.local_sets[set as usize] = Some(me);
+        }
+    }
+
+    /// Wakes the thread of a task, if that is where it waits.
+    pub(crate) fn wake_task(&mut self, thread: u32, parker: Obj) {
+        if !self.is_current(parker) {
+            return;
+        }
+        self.inform(thread);
+        let waits = matches!(self.threads[thread as usize].waiting, Some((WaitFor::Wakeup(obj), _)) if obj == parker);
+        if waits && self.threads[thread as usize].state == State::Blocked {
+            self.wake(thread, Wake::Notified);
+        }
+    }
+
+    /// The wakers of what this thread's task waits for that has come.
+    pub(crate) fn take_due(&mut self, thread: u32, due: &mut Vec<Waker>) {
+        let now_ns = self.now_ns;
+        self.threads[thread as usize].sleeps.retain(|sleep| {
+            let is_due = sleep.deadline_ns <= now_ns;
+            if is_due {
+                due.push(sleep.waker.clone());
+            }
+            !is_due
+        });
+        if !self.threads[thread as usize].reads.is_empty() {
+            self.take_ready_reads(thread, due);
+        }
+    }
+
+    /// On turmoil: a task is polled.
+    #[cfg(feature = "turmoil")]
+    pub(crate) fn begins_poll(&mut self, task: u32) {
+        if let Some(elapsed) = turmoil::sim_elapsed() {
+            self.now_ns = super::nanos(elapsed);
+        }
+        let thread = &mut self.threads[task as usize];
+        thread.state = State::Ready;
+        thread.waiting = None;
+        thread.deadline_ns = None;
+    }
+
+    /// On turmoil: a poll has ended and the task waits, perhaps in a circle.
+    #[cfg(feature = "turmoil")]
+    pub(crate) fn waits_after_poll(&mut self, task: u32, obj: Obj) -> Option<Finding> {
+        let thread = &mut self.threads[task as usize];
+        let site = thread.awaiting.last().map_or_else(|| self.objects[obj.id as usize].site, |(_, site)| *site);
+        thread.state = State::Blocked;
+        thread.waiting = Some((WaitFor::Wakeup(obj), site));
+        thread.deadline_ns = thread.sleeps.iter().map(|sleep| sleep.deadline_ns).min();
+        let is_timed = thread.deadline_ns.is_some();
+        let cycle = if is_timed { None } else { self.cycle_from(task) };
+        cycle.map(|cycle| self.deadlock(&cycle))
+    }
+
+    /// On turmoil: a task is about to block the thread that every task needs, the one that could let it go on included.
+    #[cfg(feature = "turmoil")]
+    pub(crate) fn blocks_every_task(&mut self, task: u32, wait: WaitFor) -> Result<Finding, crate::Unsupported> {
+        use crate::Primitive;
+        let primitive = match wait {
+            WaitFor::Lock(obj) => {
+                let object = &self.objects[obj.id as usize];
+                let holder = object
+                    .owner
+                    .or(object.shared.first().copied())
+                    .map_or("nobody".to_owned(), |holder| self.thread_name(holder));
+                let (name, lock) = (self.thread_name(task), self.object_name(obj));
+                let reason = format!("{name} wants {lock}, which {holder} holds while it waits");
+                return Ok(Finding::new(Detector::LockAcrossAwait, reason).with(self.tell_waits().join("; ")));
+            }
+            WaitFor::Sleep => Primitive::Sleep,
+            WaitFor::Thread(_) => Primitive::Spawn,
+            // Blocking channels and parking are built on conditions.
+            WaitFor::Wakeup(_) => Primitive::Condvar,
+        };
+        match crate::Engine::Turmoil.supports(primitive) {
+            Err(unsupported) => Err(unsupported),
+            Ok(()) => unreachable!("what blocks a thread is not said to be supported on turmoil"),
+        }
+    }
+
+    /// A task is about to wait: does it hold a lock that blocks?
+    pub(crate) fn lock_across_await(&self, thread: u32) -> Option<Finding> {
+        let held = self.blocking_lock_of(thread)?;
+        Some(
+            Finding::new(Detector::LockAcrossAwait, format!("{} waits while it holds {}", self.thread_name(thread), held.0))
+                .with(format!("taken at {}", held.1)),
+        )
+    }
+}
