@@ -125,6 +125,16 @@ impl On {
         On { engine: Engine::Shuttle, schedules: Some(3_000), ..On::loom(expected) }
     }
 
+    /// On turmoil, every order of deliveries within the default bounds (two firings, one fault).
+    pub fn turmoil(expected: Expected) -> Self {
+        On { engine: Engine::Turmoil, strategy: StrategyName::Dfs, ..On::loom(expected) }
+    }
+
+    /// For real, again and again: a stress run.
+    pub fn real(expected: Expected) -> Self {
+        On { engine: Engine::Real, schedules: Some(20), ..On::loom(expected) }
+    }
+
     /// On the engine for inputs, exhaustive.
     pub fn cases(expected: Expected) -> Self {
         On { engine: Engine::Cases, strategy: StrategyName::Dfs, ..On::loom(expected) }

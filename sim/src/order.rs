@@ -18,6 +18,8 @@ pub(crate) struct Held {
 #[derive(Clone, Debug)]
 struct Edge {
     thread: u32,
+    /// The thread's place in clocks.
+    slot: usize,
     from: Held,
     to: Held,
     gates: Vec<u32>,
@@ -45,7 +47,7 @@ impl OrderGraph {
     }
 
     /// A thread that holds `held` asks for `to` and is ready to wait for it. Returns the first cycle that this closes.
-    pub(crate) fn ask(&mut self, thread: u32, held: &[Held], to: &Held, clock: &VectorClock) -> Option<Cycle> {
+    pub(crate) fn ask(&mut self, thread: u32, slot: usize, held: &[Held], to: &Held, clock: &VectorClock) -> Option<Cycle> {
         let mut found = None;
         for (position, from) in held.iter().enumerate() {
             let known = |edge: &Edge| {
@@ -55,7 +57,7 @@ impl OrderGraph {
                     && edge.from.shared == from.shared
                     && edge.to.shared == to.shared
                     && edge.gates.iter().all(|gate| held.iter().any(|held| held.lock == *gate))
-                    && edge.count == clock.of(thread as usize)
+                    && edge.count == clock.of(slot)
             };
             if from.lock == to.lock || self.edges.iter().any(known) || self.edges.len() >= EDGES_MAX {
                 continue;
@@ -63,11 +65,12 @@ impl OrderGraph {
             let gates = held.iter().enumerate().filter(|(other, _)| *other != position).map(|(_, held)| held.lock).collect();
             self.edges.push(Edge {
                 thread,
+                slot,
                 from: from.clone(),
                 to: to.clone(),
                 gates,
                 clock: clock.clone(),
-                count: clock.of(thread as usize),
+                count: clock.of(slot),
             });
             if found.is_none() {
                 let mut path = vec![self.edges.len() - 1];
@@ -123,6 +126,6 @@ fn conflicts(asked: &Held, held: &Held) -> bool {
 }
 
 fn concurrent(a: &Edge, b: &Edge) -> bool {
-    let ordered = b.clock.knows(a.thread as usize, a.count) || a.clock.knows(b.thread as usize, b.count);
+    let ordered = b.clock.knows(a.slot, a.count) || a.clock.knows(b.slot, b.count);
     a.thread != b.thread && !ordered && a.gates.iter().all(|gate| !b.gates.contains(gate))
 }

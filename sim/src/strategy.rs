@@ -1,6 +1,7 @@
 //! Who answers `choose`: the strategies over the choice sequence.
 
 use crate::choice::{Kind, mix};
+use crate::engine::Engine;
 use crate::net::link::Chance;
 use std::fmt;
 use std::str::FromStr;
@@ -70,11 +71,18 @@ impl Default for Bounds {
     }
 }
 
-impl fmt::Display for Bounds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.preemptions {
-            Some(preemptions) => write!(f, "preemptions<={preemptions}, firings<={}", self.firings),
-            None => write!(f, "preemptions unbounded, firings<={}", self.firings),
+impl Bounds {
+    /// The bounds that count on `engine`, as tables say them: loom harms no packets, and turmoil takes no processor away.
+    pub fn on(&self, engine: Engine) -> String {
+        let preemptions = match self.preemptions {
+            Some(preemptions) => format!("preemptions<={preemptions}"),
+            None => "preemptions unbounded".to_owned(),
+        };
+        let (firings, faults) = (format!("firings<={}", self.firings), format!("faults<={}", self.faults));
+        match engine {
+            Engine::Loom => [preemptions, firings].join(", "),
+            Engine::Turmoil => [firings, faults].join(", "),
+            _ => [preemptions, firings, faults].join(", "),
         }
     }
 }

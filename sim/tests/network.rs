@@ -41,7 +41,7 @@ fn a_datagram_goes_there_and_back() {
         task::block_on(async {
             let server = Host::new("server");
             let address = server.address();
-            let (at_port, port) = oneshot::channel();
+            let (at_port, mut port) = oneshot::channel();
             let echo = server.spawn("echo", async move {
                 let socket = UdpSocket::bind((address, 0).into()).await.unwrap();
                 at_port.send(socket.local_addr().unwrap()).unwrap();

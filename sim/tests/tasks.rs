@@ -96,7 +96,7 @@ fn channels_carry_everything_in_order() {
     on_each("channels", || {
         task::block_on(async {
             let (sender, mut receiver) = mpsc::channel(1);
-            let (done, ends) = oneshot::channel();
+            let (done, mut ends) = oneshot::channel();
             let sends = task::spawn(async move {
                 for number in 0..4 {
                     sender.send(number).await.unwrap();
@@ -109,7 +109,7 @@ fn channels_carry_everything_in_order() {
             }
             invariant!(received == [0, 1, 2, 3] && ends.recv().await == Ok("done"), "{received:?}");
             sends.await.unwrap();
-            let (nothing, never) = oneshot::channel::<()>();
+            let (nothing, mut never) = oneshot::channel::<()>();
             drop(nothing);
             invariant!(never.recv().await.is_err(), "nobody is left to send");
         });

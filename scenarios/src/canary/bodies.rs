@@ -418,7 +418,7 @@ pub(super) fn async_lost_wakeup() {
 
 pub(super) fn async_late_answer() {
     task::block_on(async {
-        let (answer, asked) = asynchronous::oneshot::channel();
+        let (answer, mut asked) = asynchronous::oneshot::channel();
         let other = task::spawn(async move {
             time::sleep_for(Duration::from_millis(50)).await;
             // Nobody may want it any more.

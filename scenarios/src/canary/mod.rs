@@ -3,6 +3,7 @@
 //! A run in which one goes wrong fails. Where an engine cannot see what a canary does, the table says so.
 
 mod bodies;
+pub mod exchange;
 mod silent;
 
 use crate::exhibit::{Exhibit, Expected, On, Sequential, Subject};
@@ -25,6 +26,50 @@ fn seen(detector: Detector) -> Vec<On> {
 fn on_shuttle(detector: Detector) -> Vec<On> {
     let why_not = detector.blind_on(Engine::Loom).unwrap_or("loom has no time that passes by itself");
     vec![On::loom(Expected::NotRun(why_not)), On::shuttle(Expected::Caught(detector))]
+}
+
+/// What a task can do wrong on a network.
+fn networked(detector: Detector) -> Vec<On> {
+    vec![On::shuttle(Expected::Caught(detector)), On::turmoil(Expected::Caught(detector))]
+}
+
+fn everywhere_networked(expected: Expected) -> Vec<On> {
+    vec![On::real(expected), On::shuttle(expected), On::turmoil(expected)]
+}
+
+/// The flaws of [`exchange`], a body each.
+mod flaw {
+    use super::exchange::{Flaw, Setting, run};
+    use sim::net::Link;
+
+    fn with(flaw: Flaw) {
+        let link = Link::any_order().loss(0.05).and_then(|link| link.duplicate(0.05)).expect("these are probabilities");
+        run(Setting { flaw, at_once: 2, rounds: 1 }, Some(link));
+    }
+
+    pub(super) fn none() {
+        with(Flaw::None);
+    }
+
+    pub(super) fn lost_wakeup() {
+        with(Flaw::LostWakeup);
+    }
+
+    pub(super) fn lock_across_await() {
+        with(Flaw::LockAcrossAwait);
+    }
+
+    pub(super) fn not_retransmitted() {
+        with(Flaw::NotRetransmitted);
+    }
+
+    pub(super) fn duplicate() {
+        with(Flaw::DuplicateProcessedTwice);
+    }
+
+    pub(super) fn inversion() {
+        with(Flaw::LockInversion);
+    }
 }
 
 /// What one thread can do wrong, on the engine for inputs too.
@@ -202,6 +247,12 @@ pub fn exhibit() -> Exhibit {
             silent::async_in_order,
             vec![On::shuttle(Expected::Clean)],
         ),
+        canary("exchange", "silent: requests and answers cross on a network that loses and duplicates", flaw::none, everywhere_networked(Expected::Clean)),
+        canary("exchange-lost-wakeup", "an answer comes before who waits for it", flaw::lost_wakeup, networked(Detector::LostWakeup)),
+        canary("exchange-lock-across-await", "a local task waits while it holds a lock that blocks", flaw::lock_across_await, networked(Detector::LockAcrossAwait)),
+        canary("exchange-not-retransmitted", "a lost request is not sent again", flaw::not_retransmitted, networked(Detector::Hang)),
+        canary("exchange-duplicate", "a request that comes twice is executed twice", flaw::duplicate, networked(Detector::Invariant)),
+        canary("exchange-inversion", "two tasks await two locks in both orders", flaw::inversion, networked(Detector::Deadlock)),
         canary("foreign-lock", "a std mutex is held across a switch", bodies::foreign_lock, on_shuttle(Detector::ForeignLock)),
         canary(
             "random-order",

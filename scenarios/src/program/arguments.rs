@@ -58,7 +58,7 @@ pub(crate) struct RunArguments {
     /// The subjects to run.
     #[arg(long = "subject", value_name = "SUBJECT")]
     pub(crate) subjects: Vec<String>,
-    /// The engines to run on: loom, shuttle or cases.
+    /// The engines to run on: loom, shuttle, turmoil, cases, or real for a stress run.
     #[arg(long = "engine", value_name = "ENGINE")]
     pub(crate) engines: Vec<String>,
     #[command(flatten)]
@@ -76,10 +76,10 @@ pub(crate) struct RunArguments {
 
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Effort {
-    /// How schedules are picked on shuttle: random, pct, urw or dfs.
+    /// How schedules are picked on shuttle and turmoil: random, pct, urw or dfs.
     #[arg(long, value_parser = strategy, value_name = "STRATEGY")]
     pub(crate) strategy: Option<StrategyName>,
-    /// How many schedules each check on shuttle runs.
+    /// How many schedules each check that samples runs.
     #[arg(long, value_name = "N")]
     pub(crate) schedules: Option<u64>,
     /// Where randomness begins.
@@ -88,9 +88,12 @@ pub(crate) struct Effort {
     /// How many preemptions loom and dfs allow: a number, or `none` for no bound.
     #[arg(long, value_parser = preemptions, value_name = "N")]
     pub(crate) preemptions: Option<Preemptions>,
-    /// How often a timed wait may end by its time on loom.
+    /// How often a timed wait may end by its time on loom, and how often time may pass ahead of what could happen in dfs.
     #[arg(long, value_name = "N")]
     pub(crate) firings: Option<u32>,
+    /// How many packets a run of dfs may harm.
+    #[arg(long, value_name = "N")]
+    pub(crate) faults: Option<u32>,
 }
 
 /// A bound on preemptions, or none.

@@ -50,7 +50,7 @@ pub struct Row {
 impl Row {
     /// The row of a check that was not run yet.
     pub(crate) fn planned(exhibit: &Exhibit, subject: &Subject, on: &On) -> Row {
-        let samples = matches!(on.engine, sim::Engine::Shuttle | sim::Engine::Cases);
+        let samples = matches!(on.engine, sim::Engine::Shuttle | sim::Engine::Turmoil | sim::Engine::Cases);
         Row {
             exhibit: exhibit.name.to_owned(),
             subject: subject.name.to_owned(),
@@ -59,7 +59,8 @@ impl Row {
             expected: on.expected.name().to_owned(),
             expected_detector: on.expected.detector().map(|detector| detector.name().to_owned()),
             bounds: match on.engine {
-                sim::Engine::Loom => Some(on.bounds.to_string()),
+                engine @ sim::Engine::Loom => Some(on.bounds.on(engine)),
+                engine @ sim::Engine::Turmoil if on.strategy == sim::StrategyName::Dfs => Some(on.bounds.on(engine)),
                 sim::Engine::Cases => Some(EVERY_INPUT.to_owned()),
                 _ => None,
             },
@@ -77,8 +78,8 @@ impl Row {
         self.detector = report.verdict.detector().map(|detector| detector.name().to_owned());
         self.schedules = report.schedules;
         self.exhaustive = report.exhaustive;
-        if self.engine != sim::Engine::Cases.name() {
-            self.bounds = report.bounds.map(|bounds| bounds.to_string());
+        if report.engine != sim::Engine::Cases {
+            self.bounds = report.bounds.map(|bounds| bounds.on(report.engine));
         }
         self.strategy = report.strategy.map(|strategy| strategy.name().to_owned());
         self.wall_ms = u64::try_from(report.wall.as_millis()).unwrap_or(u64::MAX);

@@ -23,7 +23,7 @@ pub(crate) fn work(wanted: &CheckArguments) -> Result<bool, Failure> {
     let effort = &wanted.effort;
     let mut on = on.clone();
     if let Some(strategy) = effort.strategy
-        && on.engine == sim::Engine::Shuttle
+        && matches!(on.engine, sim::Engine::Shuttle | sim::Engine::Turmoil)
     {
         on = on.strategy(strategy);
     }
@@ -33,8 +33,11 @@ pub(crate) fn work(wanted: &CheckArguments) -> Result<bool, Failure> {
     if let Some(firings) = effort.firings {
         on.bounds.firings = firings;
     }
+    if let Some(faults) = effort.faults {
+        on.bounds.faults = faults;
+    }
     let mut check = on.check(exhibit, subject).budget(wanted.budget_ms.map(Duration::from_millis));
-    let samples = on.engine == sim::Engine::Shuttle && on.strategy != StrategyName::Dfs;
+    let samples = matches!(on.engine, sim::Engine::Shuttle | sim::Engine::Turmoil) && on.strategy != StrategyName::Dfs;
     if let Some(schedules) = effort.schedules
         && samples
     {
@@ -126,6 +129,7 @@ fn start(check: &Selected, effort: &Effort, budget: Option<Duration>) -> std::io
     option("--seed", effort.seed.map(|seed| seed.to_string()));
     option("--preemptions", effort.preemptions.map(|bound| bound.0.map_or("none".to_owned(), |bound| bound.to_string())));
     option("--firings", effort.firings.map(|firings| firings.to_string()));
+    option("--faults", effort.faults.map(|faults| faults.to_string()));
     option("--budget-ms", budget.map(|budget| budget.as_millis().max(1).to_string()));
     // Ctrl-C goes to the whole foreground group; a worker is ended by us, and is no crash then.
     #[cfg(unix)]

@@ -307,6 +307,7 @@ impl Check {
     fn report(&self, verdict: Verdict, schedules: u64, began: Instant) -> Report {
         let bounded = self.engine == Engine::Loom || self.strategy == StrategyName::Dfs;
         Report {
+            engine: self.engine,
             verdict,
             schedules,
             exhaustive: false,
@@ -455,6 +456,8 @@ fn deviations(choices: &[Choice]) -> Vec<(u64, u64)> {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Report {
+    /// Where it ran.
+    pub engine: Engine,
     /// The outcome.
     pub verdict: Verdict,
     /// How many schedules ran.

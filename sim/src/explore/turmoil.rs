@@ -68,6 +68,11 @@ pub(crate) fn add_host(number: u32) {
     with_carrier(|carrier| _ = carrier.machine(number));
 }
 
+/// Whether turmoil has the host in its network.
+pub(crate) fn knows(number: u32) -> bool {
+    with_carrier(|carrier| carrier.machine(number).is_known)
+}
+
 /// A host has crashed; turmoil learns of it after this step, the run knows already.
 pub(crate) fn crash(number: u32) {
     with_carrier(|carrier| {
@@ -112,7 +117,7 @@ pub(crate) fn bind(address: SocketAddr) -> Option<turmoil::net::UdpSocket> {
 /// Gives turmoil's network the packets as they are to arrive.
 pub(crate) fn hand_over(socket: &turmoil::net::UdpSocket, given: Vec<Packet>) {
     for packet in given {
-        if packet.is_local() {
+        if !packet.is_carried {
             continue;
         }
         let sent = socket.try_send_to(&packet.bytes, packet.to);
@@ -123,9 +128,9 @@ pub(crate) fn hand_over(socket: &turmoil::net::UdpSocket, given: Vec<Packet>) {
 
 /// What a socket has, if it has anything.
 pub(crate) fn take(carrier: &turmoil::net::UdpSocket, number: u32, buffer: &mut [u8]) -> Option<io::Result<(usize, SocketAddr)>> {
-    let is_local = with(|run| run.net.sockets[number as usize].queue.front().map(Packet::is_local));
-    let carried = match is_local {
-        Some(false) => Some(carrier.try_recv_from(buffer).ok()?),
+    let is_carried = with(|run| run.net.sockets[number as usize].queue.front().map(|packet| packet.is_carried));
+    let carried = match is_carried {
+        Some(true) => Some(carrier.try_recv_from(buffer).ok()?),
         _ => None,
     };
     let taken = with(|run| run.take_packet(me(), number))?;

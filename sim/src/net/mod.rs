@@ -10,7 +10,7 @@
 //!     sim::task::block_on(async {
 //!         let (server, here) = (sim::net::Host::new("server"), sim::net::Host::current());
 //!         let socket = sim::net::UdpSocket::bind((here.address(), 0).into()).await.unwrap();
-//!         let (at, port) = sim::sync::asynchronous::oneshot::channel();
+//!         let (at, mut port) = sim::sync::asynchronous::oneshot::channel();
 //!         let address = server.address();
 //!         server.spawn("echo", async move {
 //!             let socket = sim::net::UdpSocket::bind((address, 0).into()).await.unwrap();

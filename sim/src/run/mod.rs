@@ -100,6 +100,8 @@ pub(crate) struct Thread {
     pub(crate) wait_number: u32,
     yielded: bool,
     held: SmallVec<[Held; 4]>,
+    /// Its place in vector clocks: its own, or that of a thread whose end its spawner knew of.
+    pub(crate) slot: usize,
     pub(crate) clock: VectorClock,
     pub(crate) order_clock: VectorClock,
     /// Causal time: what this thread knows to have passed. On shuttle the run's own time is ahead of it.
@@ -236,6 +238,10 @@ pub(crate) struct Run {
     pub(crate) detectors: Detectors,
     pub(crate) bounds: Bounds,
     pub(crate) threads: Vec<Thread>,
+    /// Those that have not ended, in order.
+    live: Vec<u32>,
+    /// For each place in vector clocks the thread that has it, or had it last.
+    slots: Vec<u32>,
     objects: Vec<Object>,
     pub(crate) now_ns: u64,
     pub(crate) wall_offset_ns: i64,
@@ -388,6 +394,8 @@ impl Run {
             detectors,
             bounds,
             threads: Vec::new(),
+            live: Vec::new(),
+            slots: Vec::new(),
             objects: Vec::new(),
             now_ns: 0,
             wall_offset_ns: 0,
@@ -433,6 +441,8 @@ impl Run {
         self.index = index;
         self.epoch = self.epoch.wrapping_add(1);
         self.threads.clear();
+        self.live.clear();
+        self.slots.clear();
         self.objects.clear();
         self.now_ns = 0;
         self.wall_offset_ns = 0;

@@ -127,6 +127,8 @@ pub(crate) struct Packet {
     pub(crate) to: SocketAddr,
     from_host: u32,
     to_host: u32,
+    /// On turmoil: whether its network carries it. It carries none within a host, nor to a host that was made in the same step.
+    pub(crate) is_carried: bool,
     site: Site,
     pub(crate) bytes: Vec<u8>,
     /// What its sender knew.
@@ -246,12 +248,6 @@ impl Network {
 }
 
 impl Packet {
-    /// Whether it never leaves its host.
-    #[cfg(feature = "turmoil")]
-    pub(crate) fn is_local(&self) -> bool {
-        self.from_host == self.to_host
-    }
-
     /// Its link as turmoil names it.
     #[cfg(feature = "turmoil")]
     pub(crate) fn link(&self) -> (IpAddr, IpAddr) {
@@ -364,11 +360,16 @@ impl Run {
         let clocks = self.detectors.races.then(|| {
             let thread = &mut self.threads[me as usize];
             let clocks = Box::new((thread.clock.clone(), thread.order_clock.clone()));
-            thread.clock.tick(me as usize);
-            thread.order_clock.tick(me as usize);
+            thread.clock.tick(thread.slot);
+            thread.order_clock.tick(thread.slot);
             clocks
         });
-        let packet = |to_host, bytes| Packet { number, message: 0, from, to, from_host, to_host, site, bytes, clocks };
+        #[cfg(feature = "turmoil")]
+        let is_carried = self.engine == Engine::Turmoil
+            && to_host.is_some_and(|host| host != from_host && crate::explore::turmoil::knows(host));
+        #[cfg(not(feature = "turmoil"))]
+        let is_carried = false;
+        let packet = |to_host, bytes| Packet { number, message: 0, from, to, from_host, to_host, is_carried, site, bytes, clocks };
         match (to_host, link) {
             (None, _) => {
                 self.net.counters.unroutable += 1;
@@ -615,7 +616,8 @@ impl Run {
         let target = &mut self.net.sockets[socket as usize];
         if self.engine == Engine::Turmoil {
             self.net.to_let_go.push(packet.clone());
-            target.queue.push_back(Packet { bytes: Vec::new(), ..packet });
+            let bytes = if packet.is_carried { Vec::new() } else { packet.bytes.clone() };
+            target.queue.push_back(Packet { bytes, ..packet });
             return;
         }
         target.queue.push_back(packet);

@@ -68,7 +68,7 @@ impl Run {
         if self.detectors.lock_order && !self.threads[me as usize].held.is_empty() {
             let to = Held { lock: obj.id, shared, site };
             let thread = &self.threads[me as usize];
-            if let Some(cycle) = self.order.ask(me, &thread.held, &to, &thread.order_clock)
+            if let Some(cycle) = self.order.ask(me, thread.slot, &thread.held, &to, &thread.order_clock)
                 && self.potential_here.is_none()
             {
                 let lock = |id: u32| self.object_name(Obj { run: self.epoch, id });
@@ -171,11 +171,11 @@ impl Run {
         let object = &mut self.objects[obj.id as usize];
         if races {
             object.clock.join(&thread.clock);
-            thread.clock.tick(me as usize);
+            thread.clock.tick(thread.slot);
         }
         if lock_order {
             object.order_clock.join(&thread.order_clock);
-            thread.order_clock.tick(me as usize);
+            thread.order_clock.tick(thread.slot);
         }
         object.now_ns = object.now_ns.max(thread.now_ns);
         for waiter in std::mem::take(&mut self.objects[obj.id as usize].waiters) {
@@ -247,11 +247,11 @@ impl Run {
         let thread = &mut self.threads[me as usize];
         if self.detectors.races {
             object.clock.join(&thread.clock);
-            thread.clock.tick(me as usize);
+            thread.clock.tick(thread.slot);
         }
         if orders {
             object.order_clock.join(&thread.order_clock);
-            thread.order_clock.tick(me as usize);
+            thread.order_clock.tick(thread.slot);
         }
         object.now_ns = object.now_ns.max(thread.now_ns);
     }
@@ -263,9 +263,9 @@ impl Run {
         }
         self.object(obj);
         let object = &mut self.objects[obj.id as usize];
-        let thread = &self.threads[me as usize];
-        let now = (me, thread.clock.of(me as usize), site);
-        let unordered = |&(other, count, _): &(u32, u32, Site)| other != me && !thread.clock.knows(other as usize, count);
+        let (threads, thread) = (&self.threads, &self.threads[me as usize]);
+        let now = (me, thread.clock.of(thread.slot), site);
+        let unordered = |&(other, count, _): &(u32, u32, Site)| other != me && !thread.clock.knows(threads[other as usize].slot, count);
         let racing = object.write.filter(unordered).map(|access| (access, "write"));
         let racing = racing.or_else(|| {
             let read = if writes { object.reads.iter().copied().find(unordered) } else { None };

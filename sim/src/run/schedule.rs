@@ -1,6 +1,6 @@
 //! Steps and choices, and who runs next: scheduling and virtual time on shuttle and cases.
 
-use super::{AFTERLIFE_NS, ActiveOperation, IDLE_ROUNDS_MAX, Obj, Run, STEPS_MAX, Site, State, Wake, me};
+use super::{AFTERLIFE_NS, ActiveOperation, IDLE_ROUNDS_MAX, Obj, Run, STEPS_MAX, Site, State, Thread, Wake, me};
 use crate::choice::Choice;
 use crate::choice::Kind;
 use crate::choice::mix;
@@ -109,9 +109,10 @@ impl Run {
         }
         self.options.clear();
         self.options.push(me);
-        for (id, thread) in self.threads.iter().enumerate() {
-            if thread.state == State::Ready && id as u32 != me && !thread.yielded && self.may_poll(id as u32) {
-                self.options.push(id as u32);
+        for &id in &self.live {
+            let thread = &self.threads[id as usize];
+            if thread.state == State::Ready && id != me && !thread.yielded && self.may_poll(id) {
+                self.options.push(id);
             }
         }
         Ok(self.pick(true) != me)
@@ -138,14 +139,15 @@ impl Run {
 
     /// The current thread has blocked or ended: picks who runs. It may be the current thread, if its time came.
     pub(crate) fn pick_ready(&mut self, me: u32) -> Result<u32, Finding> {
-        if self.has_timed_events() && self.threads.iter().any(|thread| thread.state == State::Ready && !thread.yielded) {
+        if self.has_timed_events() && self.alive().any(|thread| thread.state == State::Ready && !thread.yielded) {
             self.fire_early();
         }
         loop {
             self.options.clear();
-            for (id, thread) in self.threads.iter().enumerate() {
-                if thread.state == State::Ready && !thread.yielded && self.may_poll(id as u32) {
-                    self.options.push(id as u32);
+            for &id in &self.live {
+                let thread = &self.threads[id as usize];
+                if thread.state == State::Ready && !thread.yielded && self.may_poll(id) {
+                    self.options.push(id);
                 }
             }
             if !self.options.is_empty() {
@@ -198,6 +200,10 @@ impl Run {
         picked
     }
 
+    fn alive(&self) -> impl Iterator<Item = &Thread> {
+        self.live.iter().map(|&id| &self.threads[id as usize])
+    }
+
     pub(super) fn stop_yielding(&mut self) {
         self.threads.iter_mut().for_each(|thread| thread.yielded = false);
         self.yielding = 0;
@@ -230,7 +236,7 @@ impl Run {
     }
 
     fn earliest_deadline(&self) -> Option<u64> {
-        let blocked = self.threads.iter().filter(|thread| thread.state == State::Blocked);
+        let blocked = self.alive().filter(|thread| thread.state == State::Blocked);
         let waits = blocked.filter_map(|thread| thread.deadline_ns).min();
         [waits, self.net.next_arrival_ns()].into_iter().flatten().min()
     }
@@ -252,10 +258,11 @@ impl Run {
 
     fn fire(&mut self, until_ns: u64) {
         self.now_ns = self.now_ns.max(until_ns);
-        for id in 0..self.threads.len() {
-            let thread = &self.threads[id];
+        for position in 0..self.live.len() {
+            let id = self.live[position];
+            let thread = &self.threads[id as usize];
             if thread.state == State::Blocked && thread.deadline_ns.is_some_and(|deadline| deadline <= self.now_ns) {
-                self.wake(id as u32, Wake::TimedOut);
+                self.wake(id, Wake::TimedOut);
             }
         }
         self.arrive_due();

@@ -13,18 +13,25 @@ use std::sync::Arc;
 impl Run {
     pub(crate) fn spawn(&mut self, name: Option<Arc<str>>) -> u32 {
         let id = self.threads.len() as u32;
+        let parent = (id > 0).then(me);
+        let slot = self.free_slot(parent);
+        match self.slots.get_mut(slot) {
+            Some(last) => *last = id,
+            None => self.slots.push(id),
+        }
         let (mut clock, mut order_clock, mut now_ns) = (VectorClock::default(), VectorClock::default(), 0);
         let (mut host, mut runtime) = (0, 0);
-        if let Some(parent) = self.threads.get_mut(if id == 0 { usize::MAX } else { me() as usize }) {
+        if let Some(parent) = parent.and_then(|parent| self.threads.get_mut(parent as usize)) {
             clock = parent.clock.clone();
             order_clock = parent.order_clock.clone();
             now_ns = parent.now_ns;
             (host, runtime) = (parent.host, parent.runtime);
-            parent.clock.tick(me() as usize);
-            parent.order_clock.tick(me() as usize);
+            parent.clock.tick(parent.slot);
+            parent.order_clock.tick(parent.slot);
         }
-        clock.tick(id as usize);
-        order_clock.tick(id as usize);
+        clock.tick(slot);
+        order_clock.tick(slot);
+        self.live.push(id);
         self.threads.push(Thread {
             name,
             task: id as usize,
@@ -35,6 +42,7 @@ impl Run {
             wait_number: 0,
             yielded: false,
             held: SmallVec::new(),
+            slot,
             clock,
             order_clock,
             now_ns,
@@ -54,6 +62,19 @@ impl Run {
         id
     }
 
+    /// A place in vector clocks: one of a thread that has ended, where the new one's spawner knows all that it did, so that what the
+    /// new one does comes after it for everybody; else one of its own. Many short tasks then need few places.
+    fn free_slot(&self, parent: Option<u32>) -> usize {
+        let Some(parent) = parent.and_then(|parent| self.threads.get(parent as usize)) else { return self.slots.len() };
+        let is_free = |slot: &usize| {
+            let last = &self.threads[self.slots[*slot] as usize];
+            last.state == State::Finished
+                && parent.clock.knows(*slot, last.clock.of(*slot))
+                && parent.order_clock.knows(*slot, last.order_clock.of(*slot))
+        };
+        (0..self.slots.len()).find(is_free).unwrap_or(self.slots.len())
+    }
+
     pub(crate) fn thread_name(&self, thread: u32) -> String {
         match self.threads.get(thread as usize).and_then(|thread| thread.name.as_deref()) {
             Some(name) => name.to_owned(),
@@ -69,18 +90,20 @@ impl Run {
             self.yielding -= 1;
         }
         self.threads[thread as usize].state = State::Finished;
+        self.live.retain(|live| *live != thread);
         if let Some(set) = self.threads[thread as usize].local_set {
             self.local_sets[set as usize] = None;
         }
         if thread == 0 {
             self.main_ended_ns = Some(self.now_ns);
         }
-        for other in 0..self.threads.len() as u32 {
+        for position in 0..self.live.len() {
+            let other = self.live[position];
             if matches!(self.threads[other as usize].waiting, Some((WaitFor::Thread(target), _)) if target == thread) {
                 self.wake(other, Wake::Notified);
             }
         }
-        self.threads.iter().all(|thread| thread.state == State::Finished)
+        self.live.is_empty()
     }
 
     /// What is wrong with a run that has ended: resources left.
@@ -105,8 +128,8 @@ impl Run {
             to.clock.join(&from_thread.clock);
             to.order_clock.join(&from_thread.order_clock);
             to.now_ns = to.now_ns.max(from_thread.now_ns);
-            from_thread.clock.tick(from);
-            from_thread.order_clock.tick(from);
+            from_thread.clock.tick(from_thread.slot);
+            from_thread.order_clock.tick(from_thread.slot);
         }
     }
 
@@ -212,6 +235,6 @@ impl Run {
     }
 
     pub(super) fn unfinished(&self) -> impl Iterator<Item = u32> + '_ {
-        (0..self.threads.len() as u32).filter(|&thread| self.threads[thread as usize].state != State::Finished)
+        self.live.iter().copied()
     }
 }

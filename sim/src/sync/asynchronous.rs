@@ -422,16 +422,19 @@ pub mod oneshot {
     }
 
     impl<T> Receiver<T> {
-        /// Waits for the message.
+        /// Waits for the message. Dropped while it waits, it has lost nothing.
         ///
         /// # Errors
         /// If the sender has gone without one.
+        ///
+        /// # Panics
+        /// If the message was had before.
         #[track_caller]
-        pub fn recv(self) -> impl Future<Output = Result<T, RecvError>> {
+        pub fn recv(&mut self) -> impl Future<Output = Result<T, RecvError>> {
             let site = Location::caller();
             async move {
                 point!(self.seen, Recv, site);
-                after(self.seen, site, self.inner).await
+                after(self.seen, site, &mut self.inner).await
             }
         }
     }
