@@ -17,7 +17,7 @@ const RETRANSMIT: Duration = Duration::from_millis(200);
 fn fixed() {
     let ms = Duration::from_millis;
     let link = Link::timed(ms(1), ms(50)).and_then(|link| link.loss(0.1)).expect("a link can be so");
-    exchange::run(Setting { flaw: Flaw::None, at_once: 1, rounds: EXCHANGES }, Some(link));
+    exchange::run(Setting { flaw: Flaw::None, workers: 1, each: EXCHANGES }, Some(link));
 }
 
 /// The same text for each side: only where the names come from differs.

@@ -10,32 +10,40 @@ use std::thread::panicking;
 #[inline]
 pub(crate) fn point(op: Op, obj: Option<Obj>, site: Site) {
     let me = me();
-    with(|run| run.record(me, op, obj, site));
-    recorded_point(me, op.progresses());
+    let switch = with(|run| {
+        run.record(me, op, obj, site);
+        run.switches_here(me, op.progresses())
+    });
+    follow(me, switch);
 }
 
 /// A step of the current thread that concerns another.
 pub(crate) fn thread_point(op: Op, thread: u32, site: Site) {
     let me = me();
-    with(|run| {
+    let switch = with(|run| {
         run.record(me, op, None, site);
-        let name = run.thread_name(thread);
-        run.name_last_event(&name);
+        run.name_last_event_after(thread);
+        run.switches_here(me, op.progresses())
     });
-    recorded_point(me, op.progresses());
+    follow(me, switch);
 }
 
-#[inline]
-fn recorded_point(me: u32, progresses: bool) {
-    let switch = with(|run| {
-        match run.engine {
+impl run::Run {
+    /// Whether another thread is to run at this point.
+    #[inline]
+    fn switches_here(&mut self, me: u32, progresses: bool) -> Result<bool, Finding> {
+        match self.engine {
             Engine::Loom => Ok(false),
             // While a panic unwinds nothing else runs: the flag that says so belongs to the OS thread that all share.
             _ if panicking() => Ok(false),
-            Engine::Turmoil => run.hosted_point(),
-            _ => run.point(me, progresses),
+            Engine::Turmoil => self.hosted_point(),
+            _ => self.point(me, progresses),
         }
-    });
+    }
+}
+
+#[inline]
+fn follow(me: u32, switch: Result<bool, Finding>) {
     match switch {
         Ok(false) => {}
         Ok(true) => switch_from(me),

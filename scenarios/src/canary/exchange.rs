@@ -33,10 +33,10 @@ pub enum Flaw {
 pub struct Setting {
     /// What is wrong with it.
     pub flaw: Flaw,
-    /// How many requests go out at once.
-    pub at_once: u32,
-    /// How many times that many requests go out.
-    pub rounds: u32,
+    /// How many tasks make requests at once.
+    pub workers: u32,
+    /// How many requests each of them makes, one after the other.
+    pub each: u32,
 }
 
 const PORT: u16 = 5_000;
@@ -82,11 +82,8 @@ pub fn run(setting: Setting, link: Option<Link>) {
             })
             .expect("the engine has tasks");
         }
-        for round in 0..setting.rounds {
-            let numbers = (round * setting.at_once)..((round + 1) * setting.at_once);
-            client.exchange_all(numbers).await;
-        }
-        let total = setting.rounds * setting.at_once;
+        client.exchange_all(setting.workers, setting.each).await;
+        let total = setting.workers * setting.each;
         let books = *client.books.lock().await;
         invariant!(books == total, "{books} of {total} requests are in the books");
         let executed = executed.lock().await;
@@ -125,7 +122,7 @@ struct Client {
     open: Mutex<HashMap<u32, oneshot::Sender<()>>>,
     /// How many were answered.
     books: Mutex<u32>,
-    second_answered: Notify,
+    second_is_done: Notify,
 }
 
 impl Client {
@@ -133,36 +130,38 @@ impl Client {
         let here = SocketAddr::new(Host::current().address(), 0);
         let socket = UdpSocket::bind(here).await.expect("there is a free port");
         let (open, books) = (Mutex::new(HashMap::default()), Mutex::new(0));
-        Client { socket, server, flaw, open, books, second_answered: Notify::new() }
+        Client { socket, server, flaw, open, books, second_is_done: Notify::new() }
     }
 
-    /// Sends all of these at once and returns when each was answered.
-    async fn exchange_all(self: &Arc<Self>, numbers: std::ops::Range<u32>) {
-        let count = numbers.end - numbers.start;
-        let (done, mut all_done) = mpsc::channel(count.max(1) as usize);
+    /// Has `workers` tasks make `each` exchanges, and returns when all were answered.
+    async fn exchange_all(self: &Arc<Self>, workers: u32, each: u32) {
+        let (done, mut all_done) = mpsc::channel(workers.max(1) as usize);
         let mut tasks = Vec::new();
-        for number in numbers {
+        for worker in 0..workers {
             let (client, done) = (Arc::clone(self), done.clone());
-            let exchange = async move {
-                client.exchange(number).await;
-                done.send(number).await.expect("its receiver waits for all");
-                if number % 2 == 1 {
-                    client.second_answered.notify_waiters();
+            let work = async move {
+                for round in 0..each {
+                    let number = round * workers + worker;
+                    client.exchange(number).await;
+                    done.send(number).await.expect("its receiver waits for all");
+                }
+                if worker == 1 {
+                    client.second_is_done.notify_waiters();
                 }
             };
-            tasks.push(task::try_spawn("exchange", exchange).expect("the engine has tasks"));
+            tasks.push(task::try_spawn("worker", work).expect("the engine has tasks"));
         }
         drop(done);
-        if self.flaw == Flaw::LostWakeup && count == 2 {
+        if self.flaw == Flaw::LostWakeup && workers == 2 {
             tasks.remove(0).await.expect("nothing aborts it");
-            self.second_answered.notified().await;
+            self.second_is_done.notified().await;
             return;
         }
         let mut answered = 0;
         while all_done.recv().await.is_some() {
             answered += 1;
         }
-        invariant!(answered == count, "{answered} of {count} requests were answered");
+        invariant!(answered == workers * each, "{answered} of {} requests were answered", workers * each);
         for task in tasks {
             task.await.expect("nothing aborts it");
         }

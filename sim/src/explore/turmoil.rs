@@ -41,7 +41,7 @@ struct Carrier {
     /// For each link what turmoil holds of it, in its order.
     held: Vec<((IpAddr, IpAddr), VecDeque<u64>)>,
     /// What has arrived and is to be let go.
-    to_let_go: VecDeque<Packet>,
+    to_let_go: VecDeque<Box<Packet>>,
 }
 
 /// A host as turmoil runs it.
@@ -115,7 +115,7 @@ pub(crate) fn bind(address: SocketAddr) -> Option<turmoil::net::UdpSocket> {
 }
 
 /// Gives turmoil's network the packets as they are to arrive.
-pub(crate) fn hand_over(socket: &turmoil::net::UdpSocket, given: Vec<Packet>) {
+pub(crate) fn hand_over(socket: &turmoil::net::UdpSocket, given: Vec<Box<Packet>>) {
     for packet in given {
         if !packet.is_carried {
             continue;

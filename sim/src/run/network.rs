@@ -10,7 +10,7 @@ use crate::happens::VectorClock;
 use crate::net::link::{Arrivals, Chance, IP_HEADER_BYTES, Link, Loss, UDP_HEADER_BYTES};
 use crate::trace::{Arrival, Op, Packet as TracedPacket};
 use smallvec::SmallVec;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -66,15 +66,15 @@ pub(crate) struct Network {
     paths: Vec<((u32, u32), Path)>,
     links: Vec<((u32, u32), Arc<Link>)>,
     default_link: Option<Arc<Link>>,
-    /// What arrives at its time. The key: when, and in which order.
-    in_flight: BTreeMap<(u64, u64), Packet>,
+    /// What arrives at its time, the next one last. The key: when, and in which order.
+    in_flight: Vec<((u64, u64), Box<Packet>)>,
     /// What arrives when the run chooses, in the order of sending.
-    waiting: VecDeque<Packet>,
+    waiting: VecDeque<Box<Packet>>,
     orders: u64,
     packets: u64,
     pub(crate) counters: Counters,
     /// On turmoil: what has arrived, to be let go by the carrier.
-    pub(crate) to_let_go: Vec<Packet>,
+    pub(crate) to_let_go: Vec<Box<Packet>>,
     /// On turmoil: tasks that have something to read, to be woken when the run's state is put back.
     pub(crate) to_wake: Vec<Waker>,
 }
@@ -95,7 +95,7 @@ pub(crate) struct Socket {
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) fragments: bool,
     pub(crate) is_open: bool,
-    pub(crate) queue: VecDeque<Packet>,
+    pub(crate) queue: VecDeque<Box<Packet>>,
     /// What an ICMP message has said.
     pub(crate) error: Option<io::ErrorKind>,
     /// The threads whose tasks wait for a packet here.
@@ -137,7 +137,7 @@ pub(crate) struct Packet {
 
 /// What a receiver is given.
 pub(crate) struct Received {
-    pub(crate) packet: Packet,
+    pub(crate) packet: Box<Packet>,
 }
 
 impl Network {
@@ -203,7 +203,17 @@ impl Network {
 
     /// When the next packet arrives by its time.
     pub(crate) fn next_arrival_ns(&self) -> Option<u64> {
-        self.in_flight.first_key_value().map(|((at_ns, _), _)| *at_ns)
+        self.in_flight.last().map(|((at_ns, _), _)| *at_ns)
+    }
+
+    /// Where in the order of arrivals this key is, or would be.
+    fn place_of(&self, key: (u64, u64)) -> Result<usize, usize> {
+        self.in_flight.binary_search_by(|(other, _)| key.cmp(other))
+    }
+
+    fn schedule(&mut self, key: (u64, u64), packet: Box<Packet>) {
+        let (Ok(place) | Err(place)) = self.place_of(key);
+        self.in_flight.insert(place, (key, packet));
     }
 
     /// Whether a packet waits for the run to choose it.
@@ -323,7 +333,14 @@ impl Run {
     ///
     /// # Errors
     /// As Linux: `EMSGSIZE`, `ENETDOWN`, and what an ICMP message said before.
-    pub(crate) fn send(&mut self, me: u32, socket: u32, to: SocketAddr, bytes: &[u8], site: Site) -> io::Result<Vec<Packet>> {
+    pub(crate) fn send(
+        &mut self,
+        me: u32,
+        socket: u32,
+        to: SocketAddr,
+        bytes: &[u8],
+        site: Site,
+    ) -> io::Result<Vec<Box<Packet>>> {
         let own = &mut self.net.sockets[socket as usize];
         if let Some(error) = own.error.take() {
             return Err(errno(ECONNREFUSED, error));
@@ -369,7 +386,9 @@ impl Run {
             && to_host.is_some_and(|host| host != from_host && crate::explore::turmoil::knows(host));
         #[cfg(not(feature = "turmoil"))]
         let is_carried = false;
-        let packet = |to_host, bytes| Packet { number, message: 0, from, to, from_host, to_host, is_carried, site, bytes, clocks };
+        let packet = |to_host, bytes| {
+            Box::new(Packet { number, message: 0, from, to, from_host, to_host, is_carried, site, bytes, clocks })
+        };
         match (to_host, link) {
             (None, _) => {
                 self.net.counters.unroutable += 1;
@@ -383,7 +402,7 @@ impl Run {
     }
 
     /// What the link does to a packet.
-    fn carry_over(&mut self, mut packet: Packet, link: &Link, obj: Obj) -> Vec<Packet> {
+    fn carry_over(&mut self, mut packet: Box<Packet>, link: &Link, obj: Obj) -> Vec<Box<Packet>> {
         let (number, site, ends) = (packet.number, packet.site, (packet.from_host, packet.to_host));
         let now_ns = self.now_ns;
         if link.outage.is_possible() && self.choose_with_odds(Kind::Outage, 2, link.outage) == 1 {
@@ -461,7 +480,7 @@ impl Run {
     }
 
     /// Puts a packet on its way: to arrive at a time, or when the run chooses. A packet to its own host has a time.
-    fn launch(&mut self, mut packet: Packet, link: Option<&Link>, arrival_ns: u64) -> Vec<Packet> {
+    fn launch(&mut self, mut packet: Box<Packet>, link: Option<&Link>, arrival_ns: u64) -> Vec<Box<Packet>> {
         if self.net.in_flight.len() + self.net.waiting.len() >= IN_FLIGHT_MAX {
             self.net.counters.dropped += 1;
             return Vec::new();
@@ -475,7 +494,7 @@ impl Run {
         } else if self.engine == Engine::Shuttle && arrival_ns <= self.now_ns {
             self.arrive(packet);
         } else {
-            self.net.in_flight.insert((arrival_ns, self.net.orders), packet);
+            self.net.schedule((arrival_ns, self.net.orders), packet);
         }
         given
     }
@@ -484,10 +503,10 @@ impl Run {
     fn overtake(&mut self, ends: (u32, u32), arrival_ns: u64) {
         for key in std::mem::take(&mut self.net.path(ends.0, ends.1).overtaken) {
             // One that has arrived by its patience is gone.
-            if let Some(packet) = self.net.in_flight.remove(&key) {
+            if let Ok(place) = self.net.place_of(key) {
+                let (key, packet) = self.net.in_flight.remove(place);
                 self.net.orders += 1;
-                let key = (arrival_ns.min(key.0), self.net.orders);
-                self.net.in_flight.insert(key, packet);
+                self.net.schedule((arrival_ns.min(key.0), self.net.orders), packet);
             }
         }
     }
@@ -547,10 +566,8 @@ impl Run {
 
     /// Packets whose time has come arrive.
     pub(super) fn arrive_due(&mut self) {
-        while let Some(entry) = self.net.in_flight.first_entry()
-            && entry.key().0 <= self.now_ns
-        {
-            let packet = entry.remove();
+        let now_ns = self.now_ns;
+        while let Some((_, packet)) = self.net.in_flight.pop_if(|((at_ns, _), _)| *at_ns <= now_ns) {
             self.arrive(packet);
         }
     }
@@ -584,7 +601,7 @@ impl Run {
     }
 
     /// A packet reaches its host.
-    fn arrive(&mut self, packet: Packet) {
+    fn arrive(&mut self, packet: Box<Packet>) {
         let ends = (packet.from_host, packet.to_host);
         let (number, site) = (packet.number, packet.site);
         let Some(obj) = self.net.sockets.first().map(|socket| socket.obj) else { return };
@@ -617,7 +634,7 @@ impl Run {
         if self.engine == Engine::Turmoil {
             self.net.to_let_go.push(packet.clone());
             let bytes = if packet.is_carried { Vec::new() } else { packet.bytes.clone() };
-            target.queue.push_back(Packet { bytes, ..packet });
+            target.queue.push_back(Box::new(Packet { bytes, ..*packet }));
             return;
         }
         target.queue.push_back(packet);

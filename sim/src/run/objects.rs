@@ -265,7 +265,8 @@ impl Run {
         let object = &mut self.objects[obj.id as usize];
         let (threads, thread) = (&self.threads, &self.threads[me as usize]);
         let now = (me, thread.clock.of(thread.slot), site);
-        let unordered = |&(other, count, _): &(u32, u32, Site)| other != me && !thread.clock.knows(threads[other as usize].slot, count);
+        let unordered =
+            |&(other, count, _): &(u32, u32, Site)| other != me && !thread.clock.knows(threads[other as usize].slot, count);
         let racing = object.write.filter(unordered).map(|access| (access, "write"));
         let racing = racing.or_else(|| {
             let read = if writes { object.reads.iter().copied().find(unordered) } else { None };

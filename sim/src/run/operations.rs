@@ -29,6 +29,14 @@ impl Run {
         }
     }
 
+    /// The last event concerns this thread.
+    pub(crate) fn name_last_event_after(&mut self, thread: u32) {
+        if self.trace.is_some() {
+            let name = self.thread_name(thread);
+            self.name_last_event(&name);
+        }
+    }
+
     pub(crate) fn name_last_event(&mut self, name: &str) {
         if let Some(event) = self.trace.as_mut().and_then(|trace| trace.events.last_mut()) {
             event.object = name.to_owned();

@@ -1,6 +1,6 @@
 //! What a run knows of tasks: who shares a thread, who is due, and who is to end.
 
-use super::{Obj, Run, State, Thread, WaitFor, Wake};
+use super::{Obj, Run, Site, State, Thread, WaitFor, Wake};
 use crate::task::Control;
 use crate::verdict::{Detector, Finding};
 use std::sync::Arc;
@@ -39,6 +39,14 @@ impl Run {
         if waits && self.threads[thread as usize].state == State::Blocked {
             self.wake(thread, Wake::Notified);
         }
+    }
+
+    /// The thread of a task blocks until somebody wakes it or the earliest of its sleeps ends.
+    pub(crate) fn block_task(&mut self, me: u32, parker: Obj, site: Site) -> Result<(), Finding> {
+        let thread = &self.threads[me as usize];
+        let earliest = thread.sleeps.iter().map(|sleep| sleep.deadline_ns).min();
+        let site = thread.awaiting.last().map_or(site, |(_, site)| *site);
+        self.block(me, WaitFor::Wakeup(parker), earliest, site)
     }
 
     /// The wakers of what this thread's task waits for that has come.

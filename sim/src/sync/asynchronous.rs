@@ -67,15 +67,28 @@ macro_rules! point {
 /// Awaits `future`, and then knows what went before it.
 async fn after<T>(seen: Seen, site: &'static Location<'static>, future: impl Future<Output = T>) -> T {
     #[cfg(feature = "model")]
-    let waiting = seen.obj.map(|obj| Awaiting::new(Awaited::Object(obj), site));
-    let value = future.await;
-    #[cfg(feature = "model")]
-    {
-        drop(waiting);
+    if let Some(obj) = seen.obj {
+        let value = awaiting(obj, site, future).await;
         seen.acquire();
+        return value;
     }
     let _ = (seen, site);
-    value
+    future.await
+}
+
+/// Awaits `future`, and while it is not ready says so.
+#[cfg(feature = "model")]
+async fn awaiting<T>(obj: Obj, site: Site, future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    let mut waiting = None;
+    std::future::poll_fn(|context| {
+        let polled = future.as_mut().poll(context);
+        if polled.is_pending() {
+            waiting.get_or_insert_with(|| Awaiting::new(Awaited::Object(obj), site));
+        }
+        polled
+    })
+    .await
 }
 
 /// A mutex whose lock is awaited and may be held while its task waits for something else. Who waits longest is next.
@@ -102,9 +115,7 @@ impl<T: ?Sized> Mutex<T> {
             if let Some(obj) = self.seen.obj {
                 kernel::point(Op::Lock, Some(obj), site);
                 with(|run| run.ask_lock(me(), obj, false, site));
-                let waiting = Awaiting::new(Awaited::Object(obj), site);
-                let inner = self.inner.lock().await;
-                drop(waiting);
+                let inner = awaiting(obj, site, self.inner.lock()).await;
                 with(|run| run.locked(me(), obj, false, site));
                 return MutexGuard { inner, seen: self.seen, holder: me() };
             }

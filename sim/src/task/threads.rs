@@ -146,9 +146,6 @@ fn drive<F: Future>(future: F, control: &Control, parker: &Arc<Parker>) -> Optio
         if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
             return Some(value);
         }
-        if let Some(finding) = with(|run| run.lock_across_await(me())) {
-            run::fail(finding);
-        }
         parker.park();
     }
 }
@@ -182,30 +179,38 @@ impl Parker {
     /// Waits for a wake-up, or for the time of a sleep that this task has been polling.
     fn park(&self) {
         let me = me();
-        let shares = with(|run| run.leave_local_set(me));
         let mut due = Vec::new();
         let mut has_waited = false;
         loop {
-            with(|run| run.take_due(me, &mut due));
-            due.drain(..).for_each(Waker::wake);
-            if self.token.swap(false, Ordering::SeqCst) {
-                if shares {
-                    if !has_waited {
-                        // Woken already, it still lets the others of its thread have their turns.
-                        kernel::point(Op::Wait, Some(self.obj), self.site);
-                    }
-                    with(|run| run.enter_local_set(me));
+            let blocked = with(|run| {
+                if !has_waited && let Some(finding) = run.lock_across_await(me) {
+                    return Err(finding);
                 }
-                return;
+                run.take_due(me, &mut due);
+                if !due.is_empty() || self.token.load(Ordering::SeqCst) {
+                    return Ok(false);
+                }
+                run.leave_local_set(me);
+                run.block_task(me, self.obj, self.site).map(|()| true)
+            });
+            match blocked {
+                Err(finding) => run::fail(finding),
+                Ok(true) => {
+                    kernel::park();
+                    has_waited = true;
+                }
+                Ok(false) => {
+                    due.drain(..).for_each(Waker::wake);
+                    if self.token.swap(false, Ordering::SeqCst) {
+                        if !has_waited && with(|run| run.leave_local_set(me)) {
+                            // Woken already, it still lets the others of its thread have their turns.
+                            kernel::point(Op::Wait, Some(self.obj), self.site);
+                            with(|run| run.enter_local_set(me));
+                        }
+                        return;
+                    }
+                }
             }
-            if has_waited {
-                with(|run| run.leave_local_set(me));
-            }
-            let earliest = with(|run| run.threads[me as usize].sleeps.iter().map(|sleep| sleep.deadline_ns).min());
-            let site = with(|run| run.threads[me as usize].awaiting.last().map(|(_, site)| *site)).unwrap_or(self.site);
-            kernel::block(WaitFor::Wakeup(self.obj), earliest, site);
-            kernel::park();
-            has_waited = true;
         }
     }
 }

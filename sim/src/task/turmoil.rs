@@ -35,8 +35,7 @@ where
         let number = run.spawn(Some(name.into()));
         run.threads[number as usize].host = host;
         run.record(me(), Op::Spawn, None, site);
-        let name = run.thread_name(number);
-        run.name_last_event(&name);
+        run.name_last_event_after(number);
         number
     });
     let (handle, task) = Tracked::new(number, future, site);
