@@ -86,10 +86,7 @@ pub(crate) fn block(wait: WaitFor, deadline_ns: Option<u64>, site: Site) {
     }
     #[cfg(feature = "turmoil")]
     if crate::engine::current() == Engine::Turmoil {
-        match with(|run| run.blocks_every_task(me, wait)) {
-            Ok(finding) => run::fail(finding),
-            Err(unsupported) => panic!("{unsupported}"),
-        }
+        run::fail(with(|run| run.blocks_every_task(me, wait)));
     }
 }
 

@@ -241,6 +241,12 @@ impl Trace {
             let goes_on = |index: usize, op: Op| {
                 after.get(index).is_some_and(|next| next.op == op && next.thread == event.thread && next.object == event.object)
             };
+            let is_sent = |next: &Event| next.op == Op::PacketSent && next.thread == event.thread;
+            if event.op == Op::Send && after.first().is_some_and(is_sent) {
+                // The packet's own line says more.
+                rest = after;
+                continue;
+            }
             let (verb, taken) = match event.op {
                 Op::Lock | Op::TryLock if goes_on(0, Op::Locked) && goes_on(1, Op::Unlock) => ("takes and gives back", 2),
                 Op::Lock | Op::TryLock if goes_on(0, Op::Locked) => ("takes", 1),

@@ -1,6 +1,6 @@
 //! Every primitive does on every engine what it does in production: one body, run on each.
 
-#![cfg(all(feature = "loom", feature = "shuttle"))]
+#![cfg(all(feature = "loom", feature = "shuttle", feature = "turmoil"))]
 
 use sim::explore::Check;
 use sim::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -299,7 +299,7 @@ fn a_read_within_a_read_hangs_only_behind_a_writer() {
 
 #[test]
 fn the_wall_clock_steps_and_the_monotonic_one_does_not() {
-    for engine in [Engine::Shuttle, Engine::Loom, Engine::Cases] {
+    for engine in [Engine::Shuttle, Engine::Turmoil, Engine::Loom, Engine::Cases] {
         let report = Check::new("wall", "clock", engine).run(|| {
             let (wall, monotonic) = (time::wall_clock(), Instant::now());
             time::step_wall_clock(-3_600_000_000_000);

@@ -1,6 +1,6 @@
 //! Tasks and what they await: one program, for real on tokio and under shuttle.
 
-#![cfg(feature = "shuttle")]
+#![cfg(all(feature = "shuttle", feature = "turmoil"))]
 
 use sim::explore::Check;
 use sim::sync::Arc;
@@ -18,6 +18,8 @@ fn on_each(name: &str, body: fn()) {
         let report = Check::new(name, "body", Engine::Shuttle).strategy(strategy).schedules(500).run(body);
         assert_eq!(report.verdict, Verdict::Clean, "{name} with {strategy}: {}", report.verdict);
     }
+    let report = Check::new(name, "body", Engine::Turmoil).run(body);
+    assert_eq!(report.verdict, Verdict::Clean, "{name} on turmoil: {}", report.verdict);
 }
 
 #[test]
@@ -223,4 +225,86 @@ fn an_engine_without_tasks_says_so() {
         });
         assert_eq!(report.verdict, Verdict::Clean, "{engine}: {}", report.verdict);
     }
+}
+
+#[test]
+fn local_tasks_change_places_only_where_they_wait() {
+    on_each("local", || {
+        task::block_on(async {
+            let count = std::rc::Rc::new(std::cell::Cell::new(0));
+            let tasks: Vec<_> = (0..3)
+                .map(|_| {
+                    let count = std::rc::Rc::clone(&count);
+                    task::spawn_local(async move {
+                        for _ in 0..2 {
+                            let before = count.get();
+                            // A point at which a task on another thread could come between.
+                            let other = sim::sync::Mutex::new(());
+                            drop(other.lock());
+                            count.set(before + 1);
+                            task::yield_now().await;
+                        }
+                    })
+                })
+                .collect();
+            for task in tasks {
+                task.await.unwrap();
+            }
+            invariant!(count.get() == 6, "nobody came between: {}", count.get());
+        });
+    });
+}
+
+#[test]
+fn local_tasks_come_in_every_order_at_their_waits() {
+    fn body() {
+        task::block_on(async {
+            let count = std::rc::Rc::new(std::cell::Cell::new(0));
+            let theirs = std::rc::Rc::clone(&count);
+            let other = task::spawn_local(async move {
+                task::yield_now().await;
+                theirs.set(1);
+            });
+            let before = count.get();
+            task::yield_now().await;
+            invariant!(count.get() == before, "the other came between");
+            other.await.unwrap();
+        });
+    }
+    let report = Check::new("local", "orders", Engine::Shuttle).run(body);
+    assert_eq!(report.verdict.detector(), Some(Detector::Invariant), "{}", report.verdict);
+}
+
+#[test]
+fn tasks_end_with_their_runtime() {
+    on_each("runtime", || {
+        struct Ends(Arc<sim::sync::atomic::AtomicU32>);
+        impl Drop for Ends {
+            fn drop(&mut self) {
+                self.0.fetch_add(1, sim::sync::atomic::Ordering::SeqCst);
+            }
+        }
+        let ended = Arc::new(sim::sync::atomic::AtomicU32::new(0));
+        let (first, second) = (Ends(Arc::clone(&ended)), Ends(Arc::clone(&ended)));
+        task::block_on(async move {
+            let (begun, has_begun) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+            let (mine, theirs) = (Arc::clone(&begun), Arc::clone(&has_begun));
+            task::spawn(async move {
+                let _ends = first;
+                // It has begun, and so has what it spawned.
+                task::spawn(async move {
+                    let _ends = second;
+                    theirs.notify_one();
+                    loop {
+                        time::sleep_for(Duration::from_secs(1)).await;
+                    }
+                });
+                mine.notify_one();
+                std::future::pending::<()>().await;
+            });
+            begun.notified().await;
+            has_begun.notified().await;
+        });
+        invariant!(ended.load(sim::sync::atomic::Ordering::SeqCst) == 2, "what the runtime ran has ended with it");
+    });
 }

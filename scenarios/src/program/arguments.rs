@@ -16,6 +16,8 @@ use std::time::Duration;
   glare run double-clock-stop --engine shuttle --strategy pct --budget 30s
   glare run --subject stack --schedules 100000 --json report.json
   glare replay 'glare1:canary:abba:shuttle:cdf8a2753.2~8830'
+  glare run retransmit-join --engine shuttle
+  glare replay TOKEN --pcap call.pcapng
 
 Exit codes: 0 all as expected, 1 something was not, 2 wrong usage."
 )]
@@ -38,10 +40,23 @@ pub(crate) enum Command {
     Replay {
         /// As `glare run` printed it.
         token: String,
+        /// Writes the run's packets to this file, for tshark and Wireshark.
+        #[arg(long, value_name = "FILE")]
+        pcap: Option<PathBuf>,
     },
     /// One check in this process, its row to standard output: what `run` starts.
     #[command(hide = true)]
     Check(CheckArguments),
+    /// The trace hashes of one run for each seed: what tests of determinism compare.
+    #[command(hide = true)]
+    Hashes {
+        exhibit: String,
+        subject: String,
+        #[arg(value_parser = engine)]
+        engine: Engine,
+        #[arg(long, value_name = "N")]
+        seeds: u64,
+    },
 }
 
 impl Default for Command {

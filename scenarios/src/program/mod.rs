@@ -1,6 +1,8 @@
 //! The `glare` program: its commands and exit codes.
 
 mod arguments;
+mod capture;
+mod hashes;
 mod json;
 mod names;
 mod replay;
@@ -53,8 +55,9 @@ pub fn main() -> ExitCode {
     let result = match arguments.command.unwrap_or_default() {
         Command::List { json } => run::list(json.as_deref()),
         Command::Run(wanted) => run::run(&wanted),
-        Command::Replay { token } => replay::replay(&token),
+        Command::Replay { token, pcap } => replay::replay(&token, pcap.as_deref()),
         Command::Check(check) => worker::work(&check),
+        Command::Hashes { exhibit, subject, engine, seeds } => hashes::hashes(&exhibit, &subject, engine, seeds),
     };
     match result {
         Ok(true) => ExitCode::from(AS_EXPECTED),

@@ -1,13 +1,14 @@
 //! `glare replay`.
 
 use super::select::{find_exhibit, find_on, find_subject};
-use super::{Failure, choices_folder};
+use super::{Failure, capture, choices_folder};
 use sim::Engine;
 use sim::explore::{ReplayError, TIMELINE_LINES};
 use sim::token::Token;
+use std::path::Path;
 
 /// Runs the token's run, shows its timeline and says what came of it.
-pub(crate) fn replay(text: &str) -> Result<bool, Failure> {
+pub(crate) fn replay(text: &str, pcap: Option<&Path>) -> Result<bool, Failure> {
     let usage = |error: &dyn std::error::Error| Failure::Usage(error.to_string());
     let token: Token = text.parse().map_err(|error| usage(&error))?;
     let token = token.resolve(&choices_folder()).map_err(|error| usage(&error))?;
@@ -23,6 +24,10 @@ pub(crate) fn replay(text: &str) -> Result<bool, Failure> {
     println!("{}: {}\n", subject.name, subject.about);
     if let Some(trace) = &replay.trace {
         println!("{}", trace.timeline(TIMELINE_LINES));
+    }
+    if let (Some(path), Some(trace)) = (pcap, &replay.trace) {
+        let packets = capture::write(trace, path)?;
+        println!("{packets} packets in {}\n", path.display());
     }
     println!("{}", replay.verdict);
     println!("trace hash {:016x}", replay.trace_hash);

@@ -382,6 +382,18 @@ impl Check {
         Ok(Replay::of(found, schedules))
     }
 
+    /// Runs one schedule by the strategy and the seed, and returns it, whatever comes of it: for tests of determinism.
+    ///
+    /// # Errors
+    /// [`ReplayError::Crashed`] if it did not end.
+    pub fn sample(&self, body: impl Fn() + Send + Sync + 'static) -> Result<Replay, ReplayError> {
+        let once = Check { detectors: Detectors { determinism: false, ..self.detectors }, ..self.clone() };
+        let plan = Plan::Explore { schedules: Some(1), until: None };
+        let strategy = Strategy::new(self.strategy, self.seed, self.bounds);
+        let found = once.launch(plan, strategy, Arc::new(body), &Arc::new(Progress::default()), Learnt::default()).one_run()?;
+        Ok(Replay::of(found, 1))
+    }
+
     /// Runs the run whose choices are these, whatever comes of it, and returns it with every step: for tests of determinism.
     ///
     /// # Errors
@@ -406,15 +418,7 @@ impl Check {
         let progress = Arc::new(Progress::default());
         let strategy = Strategy::Replay(crate::strategy::Replay::new(deviations.clone()));
         let plan = Plan::Replay { deviations, record };
-        match self.launch(plan, strategy, Arc::clone(body), &progress, learnt) {
-            Ended::Found(found) => Ok(*found),
-            Ended::Done(done) => match (done.potentials.into_iter().next(), done.last) {
-                (Some(potential), _) => Ok(potential),
-                (None, Some(last)) => Ok(*last),
-                (None, None) => Err(ReplayError::Crashed { why: "the run did not happen".to_owned() }),
-            },
-            Ended::Crashed(why) => Err(ReplayError::Crashed { why }),
-        }
+        self.launch(plan, strategy, Arc::clone(body), &progress, learnt).one_run()
     }
 
     /// The stress run: no engine, real threads, again and again. Only panics are seen.
@@ -437,6 +441,21 @@ enum Ended {
     Found(Box<Found>),
     Done(Box<Done>),
     Crashed(String),
+}
+
+impl Ended {
+    /// The run, where there was to be one.
+    fn one_run(self) -> Result<Found, ReplayError> {
+        match self {
+            Ended::Found(found) => Ok(*found),
+            Ended::Done(done) => match (done.potentials.into_iter().next(), done.last) {
+                (Some(potential), _) => Ok(potential),
+                (None, Some(last)) => Ok(*last),
+                (None, None) => Err(ReplayError::Crashed { why: "the run did not happen".to_owned() }),
+            },
+            Ended::Crashed(why) => Err(ReplayError::Crashed { why }),
+        }
+    }
 }
 
 fn fold(hash: u64) -> u32 {

@@ -51,6 +51,8 @@ struct Machine {
     is_down: bool,
     /// Tasks for it that have not been started.
     queue: VecDeque<Task>,
+    /// Sockets of it that were dropped elsewhere.
+    to_close: Vec<turmoil::net::UdpSocket>,
     waker: Option<Waker>,
 }
 
@@ -111,6 +113,23 @@ pub(crate) fn bind(address: SocketAddr) -> Option<turmoil::net::UdpSocket> {
     match bind.as_mut().poll(&mut std::task::Context::from_waker(Waker::noop())) {
         Poll::Ready(Ok(socket)) => Some(socket),
         other => panic!("the run has this port free and turmoil has not: {other:?}"),
+    }
+}
+
+/// Closes turmoil's socket for one of the run, on its own host: turmoil looks for its port where it is dropped.
+pub(crate) fn close(carrier: turmoil::net::UdpSocket, number: u32) {
+    let ends = run::try_with(|run| (run.net.sockets[number as usize].host, run.threads[me() as usize].host));
+    let Some((its, here)) = ends else { return };
+    if its == here || !with_carrier(|carrier| carrier.is_running) {
+        return drop(carrier);
+    }
+    let waker = with_carrier(|state| {
+        let machine = state.machine(its);
+        machine.to_close.push(carrier);
+        machine.waker.take()
+    });
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
 
@@ -256,6 +275,7 @@ fn attend(sim: &mut turmoil::Sim<'static>) {
 /// The software of every host: starts what it is given to run.
 async fn start_tasks(number: u32) -> turmoil::Result {
     poll_fn(move |context| {
+        drop(with_carrier(|carrier| std::mem::take(&mut carrier.machine(number).to_close)));
         while let Some(task) = with_carrier(|carrier| carrier.machine(number).queue.pop_front()) {
             tokio::task::spawn_local(task);
         }

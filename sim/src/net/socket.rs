@@ -264,6 +264,10 @@ impl Drop for Simulated {
                 run.close(self.number);
             }
         });
+        #[cfg(feature = "turmoil")]
+        if let Some(carrier) = self.carrier.take() {
+            crate::explore::turmoil::close(carrier, self.number);
+        }
     }
 }
 

@@ -91,28 +91,24 @@ impl Run {
 
     /// On turmoil: a task is about to block the thread that every task needs, the one that could let it go on included.
     #[cfg(feature = "turmoil")]
-    pub(crate) fn blocks_every_task(&mut self, task: u32, wait: WaitFor) -> Result<Finding, crate::Unsupported> {
+    pub(crate) fn blocks_every_task(&self, task: u32, wait: WaitFor) -> Finding {
         use crate::Primitive;
         let primitive = match wait {
             WaitFor::Lock(obj) => {
                 let object = &self.objects[obj.id as usize];
-                let holder = object
-                    .owner
-                    .or(object.shared.first().copied())
-                    .map_or("nobody".to_owned(), |holder| self.thread_name(holder));
-                let (name, lock) = (self.thread_name(task), self.object_name(obj));
-                let reason = format!("{name} wants {lock}, which {holder} holds while it waits");
-                return Ok(Finding::new(Detector::LockAcrossAwait, reason).with(self.tell_waits().join("; ")));
+                let holder = object.owner.or(object.shared.first().copied());
+                let holder = holder.map_or("nobody".to_owned(), |holder| self.thread_name(holder));
+                let reason =
+                    format!("{} wants {}, which {holder} holds while it waits", self.thread_name(task), self.object_name(obj));
+                return Finding::new(Detector::LockAcrossAwait, reason);
             }
             WaitFor::Sleep => Primitive::Sleep,
             WaitFor::Thread(_) => Primitive::Spawn,
             // Blocking channels and parking are built on conditions.
             WaitFor::Wakeup(_) => Primitive::Condvar,
         };
-        match crate::Engine::Turmoil.supports(primitive) {
-            Err(unsupported) => Err(unsupported),
-            Ok(()) => unreachable!("what blocks a thread is not said to be supported on turmoil"),
-        }
+        let why = crate::Engine::Turmoil.supports(primitive).err().map_or(String::new(), |unsupported| unsupported.to_string());
+        Finding::new(Detector::Panic, why)
     }
 
     /// A task is about to wait: does it hold a lock that blocks?

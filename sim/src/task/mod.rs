@@ -130,13 +130,13 @@ impl Future for YieldNow {
             return Poll::Ready(());
         }
         #[cfg(feature = "model")]
-        if current() != Engine::Real {
-            // A task with a thread of its own yields that; one that shares it waits for its next turn.
-            if !threads::shares_its_thread() {
-                kernel::yield_now(self.site);
+        match current() {
+            Engine::Real => {}
+            Engine::Turmoil => kernel::point(crate::trace::Op::Yield, None, self.site),
+            _ => {
+                threads::yield_now(self.site);
                 return Poll::Ready(());
             }
-            kernel::point(crate::trace::Op::Yield, None, self.site);
         }
         let _ = self.site;
         context.waker().wake_by_ref();

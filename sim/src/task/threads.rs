@@ -2,7 +2,6 @@
 
 use super::handle::{Control, Handle};
 use super::{JoinError, JoinHandle, RawHandle};
-use crate::engine::{Engine, current};
 use crate::kernel;
 use crate::run::{self, Nature, Obj, Site, WaitFor, me, with};
 use crate::thread;
@@ -70,9 +69,15 @@ where
     JoinHandle { raw: RawHandle::Modelled(handle) }
 }
 
-/// Whether the current task shares its thread with others.
-pub(super) fn shares_its_thread() -> bool {
-    current() == Engine::Turmoil || with(|run| run.threads[me() as usize].local_set.is_some())
+/// The current task lets every other run first, those of its thread too.
+pub(super) fn yield_now(site: Site) {
+    let me = me();
+    if let Some(finding) = with(|run| run.lock_across_await(me)) {
+        run::fail(finding);
+    }
+    with(|run| run.leave_local_set(me));
+    kernel::yield_now(site);
+    with(|run| run.enter_local_set(me));
 }
 
 fn prepare<T>(site: Site) -> (Handle<T>, Handle<T>, Arc<Parker>) {
