@@ -7,10 +7,11 @@ pub mod canary;
 pub mod double_clock_stop;
 pub mod exhibit;
 pub mod program;
+pub mod retransmit_join;
 
 pub use exhibit::{Exhibit, Expected, On, Sequential, Subject};
 
 /// Every exhibit, in the order in which they are shown.
 pub fn exhibits() -> Vec<Exhibit> {
-    vec![canary::exhibit(), double_clock_stop::exhibit()]
+    vec![canary::exhibit(), double_clock_stop::exhibit(), retransmit_join::exhibit()]
 }

@@ -181,6 +181,68 @@ pub struct Arrival {
     pub bytes: Vec<u8>,
 }
 
+/// A line of a timeline.
+#[derive(Clone, Copy)]
+enum Line<'a> {
+    /// A step, and what is said of it.
+    Step(&'a Event, &'static str),
+    /// So many lines before this one came again so many times.
+    Again { lines: usize, times: usize },
+}
+
+/// A loop that goes round and round is told once.
+fn fold_repetitions<'a>(steps: Vec<(&'a Event, &'static str)>) -> Vec<Line<'a>> {
+    let same = |a: &(&Event, &str), b: &(&Event, &str)| {
+        (a.0.thread, a.1, &a.0.object, &a.0.site) == (b.0.thread, b.1, &b.0.object, &b.0.site)
+    };
+    let mut lines = Vec::new();
+    let mut at = 0;
+    while at < steps.len() {
+        let comes_again = |length: &usize| {
+            let (block, after) = (&steps[at..at + length], steps.get(at + length..at + 2 * length));
+            after.is_some_and(|after| block.iter().zip(after).all(|(a, b)| same(a, b)))
+        };
+        let longest = REPETITION_LINES_MAX.min((steps.len() - at) / 2);
+        let Some(length) = (1..=longest).find(comes_again) else {
+            lines.push(Line::Step(steps[at].0, steps[at].1));
+            at += 1;
+            continue;
+        };
+        let block = &steps[at..at + length];
+        lines.extend(block.iter().map(|(event, verb)| Line::Step(event, verb)));
+        let times =
+            steps[at + length..].chunks_exact(length).take_while(|chunk| chunk.iter().zip(block).all(|(a, b)| same(a, b)));
+        let times = times.count();
+        lines.push(Line::Again { lines: length, times });
+        at += length * (times + 1);
+    }
+    lines
+}
+
+/// Loops with longer rounds are told round by round.
+const REPETITION_LINES_MAX: usize = 12;
+
+/// Which lines are shown where there are too many: the first third, the end, and what happened to packets between.
+fn shown(lines: &[Line<'_>], lines_max: usize) -> Vec<bool> {
+    if lines.len() <= lines_max {
+        return vec![true; lines.len()];
+    }
+    let tells_fate =
+        |line: &Line<'_>| matches!(line, Line::Step(event, _) if matches!(event.op, Op::PacketLost | Op::PacketHarmed));
+    let head = lines_max / 3;
+    // Lines that say what was left out take their places too.
+    let fates = lines[head..].iter().filter(|line| tells_fate(line)).count().min(lines_max / 6);
+    let tail = lines_max - head - 2 * fates - 1;
+    let mut left = fates;
+    let mut shown = vec![false; lines.len()];
+    for (index, line) in lines.iter().enumerate() {
+        let is_fate = index >= head && left > 0 && tells_fate(line);
+        left -= usize::from(is_fate);
+        shown[index] = index < head || index + tail >= lines.len() || is_fate;
+    }
+    shown
+}
+
 pub(crate) fn place(site: &Location<'_>) -> String {
     // Only the last folder: a path of the machine that built it says nothing to the reader.
     let file = site.file();
@@ -204,17 +266,21 @@ impl Trace {
             let _ = write!(out, "{:<width$} ", name.chars().take(width).collect::<String>());
         }
         out.push('\n');
-        let lines = self.lines();
-        let (head, tail) = match lines.len() <= lines_max {
-            true => (lines.len(), 0),
-            false => (lines_max / 3, lines_max - lines_max / 3 - 1),
-        };
-        for (index, (event, verb)) in lines.iter().enumerate() {
-            if index >= head && index + tail < lines.len() {
-                if index == head {
-                    let _ = writeln!(out, "{:>12}  ... {} lines ...", "", lines.len() - head - tail);
+        let mut left_out = 0;
+        for (line, is_shown) in self.lines().into_iter().zip(shown(&self.lines(), lines_max)) {
+            let (event, verb) = match line {
+                Line::Step(event, verb) if is_shown => (event, verb),
+                Line::Again { lines, times } if is_shown => {
+                    let _ = writeln!(out, "{:>12}  ... the last {lines} lines {times} more times ...", "");
+                    continue;
                 }
-                continue;
+                _ => {
+                    left_out += 1;
+                    continue;
+                }
+            };
+            if std::mem::take(&mut left_out) > 0 {
+                let _ = writeln!(out, "{:>12}  ...", "");
             }
             let _ = write!(out, "{:>9}.{:02} ", event.now_ns / 1_000_000, event.now_ns / 10_000 % 100);
             out.push(' ');
@@ -234,7 +300,7 @@ impl Trace {
     }
 
     /// What is shown: a lock that is had at once is one line, and so is one that is given back before anything else happens.
-    fn lines(&self) -> Vec<(&Event, &'static str)> {
+    fn lines(&self) -> Vec<Line<'_>> {
         let mut lines = Vec::new();
         let mut rest = &self.events[..];
         while let Some((event, after)) = rest.split_first() {
@@ -258,7 +324,7 @@ impl Trace {
             lines.push((event, verb));
             rest = &after[taken..];
         }
-        lines
+        fold_repetitions(lines)
     }
 
     fn lane_name(&self, lane: u32) -> &str {

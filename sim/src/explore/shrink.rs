@@ -86,7 +86,7 @@ impl Shrinker<'_> {
     /// preemptions it can be looked for outright.
     fn search_below(&mut self) {
         for bound in 0..preemptions(&self.best.choices).min(SEARCH_PREEMPTIONS_MAX + 1) {
-            let bounds = Bounds { preemptions: Some(bound), firings: 1, faults: self.faults() };
+            let bounds = Bounds { preemptions: Some(bound), firings: 1, faults: self.faults().max(1) };
             let plan = Plan::Explore { schedules: Some(SEARCH_SCHEDULES_MAX), until: Some(self.until) };
             let strategy = Strategy::new(StrategyName::Dfs, 0, bounds);
             let check = Check { detectors: Detectors { determinism: false, ..self.check.detectors }, ..self.check.clone() };

@@ -416,7 +416,7 @@ impl Run {
         }
         if self.is_lost(link, ends, link.fragments(packet.bytes.len())) {
             self.net.counters.lost += 1;
-            self.note_fate(number, obj, site, Op::PacketLost, "lost");
+            self.note_fate(number, obj, site, Op::PacketLost, "the link lost it");
             return Vec::new();
         }
         let Some(departure_ns) = self.pass_bottleneck(link, ends, packet.bytes.len()) else {
