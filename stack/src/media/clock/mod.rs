@@ -3,9 +3,11 @@
 //! [`ClockCore`] knows when the next tick is due and what to do about late ones. It is sans-IO: it is given the time. [`ThreadClock`]
 //! drives it on a thread of its own.
 
+mod state;
 mod thread;
 
-pub use thread::{ClockError, Stopped, ThreadClock};
+pub use state::{ClockError, Stopped};
+pub use thread::ThreadClock;
 
 use sim::time::Instant;
 use std::time::Duration;

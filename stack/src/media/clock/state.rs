@@ -1,0 +1,326 @@
+//! What a clock is, whatever drives it: its runs, from start to stop, and what each leaves.
+//!
+//! The shells hold the [`State`] behind one lock, and wait and wake around it. Their *worker*, a thread or a task, asks
+//! [`State::step`] what to do next; who stops asks [`State::outcome`] whether that is over.
+
+use super::{ClockConfig, ClockCore, ClockCounters, ClockPoll, ConfigError, Tick};
+use crate::buffer::pool::{Block, Pool, PoolError};
+use sim::thread::{self, ThreadId};
+use sim::time::Instant;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+/// What stop or destroy found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Stopped {
+    /// The clock ran. No callback of that run goes on any more.
+    Stopped,
+    /// It was not running, and no callback goes on.
+    NotRunning,
+    /// It was called from the callback: no other will come, and this one goes on until it returns.
+    FromCallback,
+}
+
+/// Why a clock did not do as it was told.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClockError {
+    /// The configuration is one that no clock can run.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The clock was destroyed.
+    #[error("expected a live clock, got one that was destroyed")]
+    Destroyed,
+    /// The callback had not returned by the deadline. No other will come.
+    #[error("expected the callback to return within {deadline:?}, and it goes on")]
+    CallbackGoesOn {
+        /// How long was waited.
+        deadline: Duration,
+    },
+    /// The callback panicked. The clock has stopped and does not start again.
+    #[error("the callback panicked")]
+    CallbackPanicked,
+    /// The clock's pool could not give what a run needs.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// The system made no thread.
+    #[error("a clock thread could not be made: {why}")]
+    Thread {
+        /// The system's reason.
+        why: String,
+    },
+}
+
+/// What a clock of type `C` calls.
+pub(super) type Callback<C> = Box<dyn FnMut(&C, Tick) + Send>;
+
+/// What a run takes from the pool: the lateness of its last ticks.
+const RECORD_BYTES: usize = RECORD_TICKS * 8;
+const RECORD_TICKS: usize = 64;
+
+/// A clock of type `C`. Nothing here waits or calls the application, so all of it may happen under the clock's lock.
+pub(super) struct State<C> {
+    /// Counts starts. The worker works for the newest.
+    run: u64,
+    running: bool,
+    /// From before the worker is made to its last look at this state.
+    has_worker: bool,
+    calling: Option<Calling>,
+    /// Not there while it goes on.
+    callback: Option<Callback<C>>,
+    core: Option<ClockCore>,
+    /// The newest run's, from its start until its worker has ended.
+    record: Option<Block>,
+    /// Until destroy has taken effect.
+    pool: Option<Pool>,
+    destroyed: bool,
+    panicked: bool,
+}
+
+/// A callback that goes on.
+#[derive(Clone, Copy)]
+struct Calling {
+    run: u64,
+    /// The thread that carries it, from its beginning to its end.
+    on: ThreadId,
+}
+
+/// What a start found.
+pub(super) enum Begun {
+    /// The clock runs as it did.
+    AlreadyRuns,
+    /// The last run's worker was woken to see its end, and goes on with the new run instead. Who waits for the old one need not.
+    WorkerKept,
+    /// A worker is to be made. If that fails, [`State::undo`] wants the core of the run before.
+    WorkerNeeded(Option<ClockCore>),
+}
+
+/// What the worker does next.
+pub(super) enum Step<C> {
+    /// Nothing before this moment, or an end of the run.
+    Wait(Instant),
+    /// It calls back, without the lock, and says so to [`State::called`].
+    Call(Callback<C>, Tick),
+    /// It ends: the state does not know it any more.
+    End(Remains<C>),
+}
+
+/// A stop, and what it found.
+#[derive(Clone, Copy)]
+pub(super) struct Ending {
+    run: u64,
+    pub(super) was_running: bool,
+}
+
+/// What a stop comes to.
+pub(super) struct Outcome<C> {
+    result: Result<Stopped, ClockError>,
+    remains: Remains<C>,
+}
+
+/// What a destroyed clock leaves, to be let go without its lock: the callback's own drop is the application's code.
+pub(super) struct Remains<C> {
+    callback: Option<Callback<C>>,
+    pool: Option<Pool>,
+}
+
+impl<C> State<C> {
+    /// A clock that does not run yet.
+    pub(super) fn new(config: ClockConfig, pool: Pool, callback: Callback<C>) -> Result<Self, ClockError> {
+        ClockCore::new(config, Instant::from_origin(Duration::ZERO))?;
+        Ok(State {
+            run: 0,
+            running: false,
+            has_worker: false,
+            calling: None,
+            callback: Some(callback),
+            core: None,
+            record: None,
+            pool: Some(pool),
+            destroyed: false,
+            panicked: false,
+        })
+    }
+
+    /// Begins a run, unless one goes on. After an error the clock is as it was.
+    pub(super) fn begin(&mut self, config: ClockConfig) -> Result<Begun, ClockError> {
+        if self.destroyed {
+            return Err(ClockError::Destroyed);
+        }
+        if self.panicked {
+            return Err(ClockError::CallbackPanicked);
+        }
+        if self.running {
+            return Ok(Begun::AlreadyRuns);
+        }
+        if self.record.is_none() {
+            let pool = self.pool.as_ref().ok_or(ClockError::Destroyed)?;
+            self.record = Some(pool.allocate(RECORD_BYTES)?);
+        }
+        let before = self.core.replace(ClockCore::new(config, Instant::now())?);
+        self.run += 1;
+        self.running = true;
+        if std::mem::replace(&mut self.has_worker, true) {
+            return Ok(Begun::WorkerKept);
+        }
+        Ok(Begun::WorkerNeeded(before))
+    }
+
+    /// The worker could not be made, and nobody has looked at the clock since: it is as it was.
+    pub(super) fn undo(&mut self, before: Option<ClockCore>) {
+        self.run -= 1;
+        self.running = false;
+        self.has_worker = false;
+        self.record = None;
+        self.core = before;
+    }
+
+    /// Ends the run, for good if it `destroys`. The worker is to be woken if it was running.
+    pub(super) fn end(&mut self, destroys: bool) -> Ending {
+        let was_running = std::mem::replace(&mut self.running, false);
+        self.destroyed |= destroys;
+        Ending { run: self.run, was_running }
+    }
+
+    /// What a stop comes to, if it need not wait; `None` only while there is time left. A start that crosses makes a run of its own,
+    /// whose callbacks are not waited for. A stop that is carried by the callback does not wait for itself.
+    pub(super) fn outcome(&mut self, ending: Ending, deadline: Duration, is_time_left: bool) -> Option<Outcome<C>> {
+        let told = |result| Some(Outcome { result, remains: Remains::NONE });
+        if self.calling.is_some_and(|calling| calling.on == thread::id()) {
+            return told(Ok(Stopped::FromCallback));
+        }
+        let is_called = self.calling.is_some_and(|calling| calling.run <= ending.run);
+        if is_called || (self.has_worker && self.run == ending.run) {
+            if is_time_left {
+                return None;
+            }
+            if is_called {
+                return told(Err(ClockError::CallbackGoesOn { deadline }));
+            }
+            // The worker has not had the processor to end. It will not call back any more, which is what was promised.
+        }
+        let result = match (self.panicked, ending.was_running) {
+            (true, _) => Err(ClockError::CallbackPanicked),
+            (_, true) => Ok(Stopped::Stopped),
+            (_, false) => Ok(Stopped::NotRunning),
+        };
+        Some(Outcome { result, remains: self.remains() })
+    }
+
+    /// What the worker does next.
+    pub(super) fn step(&mut self) -> Step<C> {
+        let Some(core) = self.core.as_mut().filter(|_| self.running) else { return Step::End(self.leave()) };
+        let tick = match core.poll(Instant::now()) {
+            ClockPoll::Wait(until) => return Step::Wait(until),
+            ClockPoll::Tick(tick) => tick,
+        };
+        // A clock that runs has it, as one worker takes it and gives it back.
+        let Some(callback) = self.callback.take() else { return Step::End(self.leave()) };
+        self.note(tick);
+        self.calling = Some(Calling { run: self.run, on: thread::id() });
+        Step::Call(callback, tick)
+    }
+
+    /// The callback has returned, or panicked. True if the clock runs.
+    pub(super) fn called(&mut self, callback: Callback<C>, returned: bool) -> bool {
+        self.callback = Some(callback);
+        self.calling = None;
+        if !returned {
+            self.panicked = true;
+            self.running = false;
+        }
+        self.running
+    }
+
+    /// The worker's last look.
+    fn leave(&mut self) -> Remains<C> {
+        self.running = false;
+        self.record = None;
+        if let Some(pool) = &self.pool {
+            // It is this clock's alone, and is released only by `remains`, under the clock's lock: it is live, and empty by now.
+            let _ = pool.reset();
+        }
+        self.has_worker = false;
+        self.remains()
+    }
+
+    /// What is left of a clock, once it is destroyed and its worker has ended. The pool ends here and now.
+    pub(super) fn remains(&mut self) -> Remains<C> {
+        if !self.destroyed || self.has_worker {
+            return Remains::NONE;
+        }
+        let pool = self.pool.take();
+        if let Some(pool) = &pool {
+            pool.release();
+        }
+        Remains { callback: self.callback.take(), pool }
+    }
+
+    /// Keeps the lateness of the last ticks in the run's record.
+    fn note(&mut self, tick: Tick) {
+        if let Some(record) = &mut self.record {
+            let ticks = self.core.as_ref().map_or(1, |core| core.counters().ticks);
+            let at = (ticks.saturating_sub(1) as usize % RECORD_TICKS) * 8;
+            let lateness_ns = u64::try_from(tick.lateness.as_nanos()).unwrap_or(u64::MAX);
+            record.bytes_mut()[at..at + 8].copy_from_slice(&lateness_ns.to_le_bytes());
+        }
+    }
+
+    /// How late the last ticks of the newest run came.
+    pub(super) fn recent_lateness(&self) -> Vec<Duration> {
+        let lateness = |bytes: &[u8]| Duration::from_nanos(bytes.iter().rev().fold(0, |ns, byte| ns << 8 | u64::from(*byte)));
+        let record = self.record.as_ref().map_or(&[][..], Block::bytes);
+        let ticks = usize::try_from(self.counters().ticks).unwrap_or(usize::MAX);
+        record.chunks_exact(8).take(ticks).map(lateness).collect()
+    }
+
+    /// What the newest run has counted.
+    pub(super) fn counters(&self) -> ClockCounters {
+        self.core.as_ref().map(ClockCore::counters).unwrap_or_default()
+    }
+
+    /// Whether the clock runs.
+    pub(super) fn is_running(&self) -> bool {
+        self.running
+    }
+
+    /// The clock, told as one of the type `name`.
+    pub(super) fn tell(&self, name: &str, config: ClockConfig, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct(name)
+            .field("config", &config)
+            .field("running", &self.running)
+            .field("destroyed", &self.destroyed)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Calls the application. False if it panicked. The panic's value is the application's, whose drop may do anything; it goes here,
+/// without a lock, and a value that panics again is left where it is.
+pub(super) fn call<C>(callback: &mut Callback<C>, clock: &C, tick: Tick) -> bool {
+    let _operation = sim::operation("clock.callback", None);
+    let Err(value) = catch_unwind(AssertUnwindSafe(|| callback(clock, tick))) else { return true };
+    if let Err(again) = catch_unwind(AssertUnwindSafe(move || drop(value))) {
+        std::mem::forget(again);
+    }
+    false
+}
+
+impl<C> Remains<C> {
+    const NONE: Remains<C> = Remains { callback: None, pool: None };
+
+    /// Lets it go; call it without the clock's lock.
+    pub(super) fn drop_unlocked(self) {
+        drop(self.callback);
+        drop(self.pool);
+    }
+}
+
+impl<C> Outcome<C> {
+    /// What to tell who stopped; call it without the clock's lock.
+    pub(super) fn tell_unlocked(self) -> Result<Stopped, ClockError> {
+        self.remains.drop_unlocked();
+        self.result
+    }
+}
