@@ -1,12 +1,14 @@
 //! The media clock: calls back once an interval, for as long as it is started.
 //!
-//! [`ClockCore`] knows when the next tick is due and what to do about late ones. It is sans-IO: it is given the time. [`ThreadClock`]
-//! drives it on a thread of its own.
+//! [`ClockCore`] knows when the next tick is due and what to do about late ones. It is sans-IO: it is given the time. Two shells
+//! drive it and make the same promises: [`ThreadClock`] on a thread of its own, [`TaskClock`] on a task.
 
 mod state;
+mod task;
 mod thread;
 
 pub use state::{ClockError, Stopped};
+pub use task::TaskClock;
 pub use thread::ThreadClock;
 
 use sim::time::Instant;
@@ -35,7 +37,7 @@ pub struct ClockConfig {
     pub samples_per_tick: u32,
     /// What happens to late ticks.
     pub catch_up: CatchUp,
-    /// How long [`ThreadClock::stop`] and [`ThreadClock::destroy`] wait for a callback to return.
+    /// How long stop and destroy wait for a callback to return.
     pub stop_deadline: Duration,
 }
 

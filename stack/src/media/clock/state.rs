@@ -51,6 +51,12 @@ pub enum ClockError {
         /// The system's reason.
         why: String,
     },
+    /// Nothing runs the clock's task: there are no tasks here, or their runtime has ended.
+    #[error("a clock task could not be made: {why}")]
+    Task {
+        /// The engine's reason, or the runtime's.
+        why: String,
+    },
 }
 
 /// What a clock of type `C` calls.
@@ -67,6 +73,8 @@ pub(super) struct State<C> {
     running: bool,
     /// From before the worker is made to its last look at this state.
     has_worker: bool,
+    /// The newest run ended because its worker was dropped.
+    lost: bool,
     calling: Option<Calling>,
     /// Not there while it goes on.
     callback: Option<Callback<C>>,
@@ -134,6 +142,7 @@ impl<C> State<C> {
             run: 0,
             running: false,
             has_worker: false,
+            lost: false,
             calling: None,
             callback: Some(callback),
             core: None,
@@ -162,6 +171,7 @@ impl<C> State<C> {
         let before = self.core.replace(ClockCore::new(config, Instant::now())?);
         self.run += 1;
         self.running = true;
+        self.lost = false;
         if std::mem::replace(&mut self.has_worker, true) {
             return Ok(Begun::WorkerKept);
         }
@@ -232,6 +242,17 @@ impl<C> State<C> {
             self.running = false;
         }
         self.running
+    }
+
+    /// The worker was dropped before its end, and its run ends with it.
+    pub(super) fn lose_worker(&mut self) -> Remains<C> {
+        self.lost = true;
+        self.leave()
+    }
+
+    /// Whether the newest run ended because its worker was dropped.
+    pub(super) fn has_lost_worker(&self) -> bool {
+        self.lost
     }
 
     /// The worker's last look.
