@@ -38,9 +38,10 @@ fn main() -> ExitCode {
                     trials.push(Trial::test(name("verdict"), move || verdict(&exhibit, &subject, &on)));
                 }
             }
-            if subject.name == "stack" {
+            if ["stack", "stack-task"].contains(&subject.name) {
                 let (exhibit, subject) = (exhibit.clone(), subject.clone());
-                trials.push(Trial::test(format!("{}::stack::coverage", exhibit.name), move || coverage(&exhibit, &subject)));
+                let name = format!("{}::{}::coverage", exhibit.name, subject.name);
+                trials.push(Trial::test(name, move || coverage(&exhibit, &subject)));
             }
             if let Some(in_sequence) = subject.in_sequence {
                 let (exhibit, subject) = (exhibit.clone(), subject.clone());

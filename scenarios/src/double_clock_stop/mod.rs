@@ -16,6 +16,7 @@
 
 mod historic;
 mod production;
+mod production_task;
 
 use crate::exhibit::{Exhibit, Expected, On, Sequential, Subject};
 use historic::Historic;
@@ -310,7 +311,7 @@ fn production_subjects() -> Vec<Subject> {
         let (application, socket) = ([pick(), pick(), pick()], [pick(), pick(), pick()]);
         drive::<Production>(&application, &socket);
     }
-    vec![
+    let mut subjects = vec![
         production_subject!("stack-stop-stop", "our clock: stop || stop", InCallback::Nothing, [Stop], [Datagram]),
         production_subject!("stack-stop-destroy", "our clock: destroy || stop", InCallback::Nothing, [Destroy], [Datagram]),
         production_subject!("stack-stop-start", "our clock: start || stop", InCallback::Nothing, [Start], [Datagram]),
@@ -322,14 +323,16 @@ fn production_subjects() -> Vec<Subject> {
             [Destroy],
             []
         ),
-        Subject {
-            name: "stack",
-            about: "our clock: any three operations of each thread, and any of the callback",
-            on: vec![On::shuttle(Expected::Clean).schedules(20_000)],
-            fewest_preemptions: None,
-            sequential: Sequential::Clean,
-            body: any_body,
-            in_sequence: None,
-        },
-    ]
+    ];
+    subjects.extend(production_task::subjects());
+    subjects.push(Subject {
+        name: "stack",
+        about: "our clock: any three operations of each thread, and any of the callback",
+        on: vec![On::shuttle(Expected::Clean).schedules(20_000)],
+        fewest_preemptions: None,
+        sequential: Sequential::Clean,
+        body: any_body,
+        in_sequence: None,
+    });
+    subjects
 }

@@ -78,18 +78,23 @@ impl Transport for Production {
 fn promptly<T>(stop: impl FnOnce() -> T) -> T {
     let began = Instant::now();
     let result = stop();
-    let took = began.elapsed();
-    sim::invariant!(took.is_zero() || time::has_run_ahead(), "a stop took {took:?} though nothing was slow");
+    expect_prompt(began);
     result
 }
 
+/// A stop that began then has ended now.
+pub(super) fn expect_prompt(began: Instant) {
+    let took = began.elapsed();
+    sim::invariant!(took.is_zero() || time::has_run_ahead(), "a stop took {took:?} though nothing was slow");
+}
+
 /// The callback does not wait for itself.
-fn accept_at_once(result: Result<Stopped, ClockError>) {
+pub(super) fn accept_at_once(result: Result<Stopped, ClockError>) {
     sim::invariant!(result == Ok(Stopped::FromCallback), "a stop from the callback says {result:?}");
 }
 
 /// A clock that was destroyed says so, and one whose callback is slower than the deadline too: both are answers. Nothing else is.
-fn accept<T>(result: Result<T, ClockError>) {
+pub(super) fn accept<T>(result: Result<T, ClockError>) {
     match result {
         Ok(_) | Err(ClockError::Destroyed | ClockError::CallbackGoesOn { .. }) => {}
         Err(error) => sim::violated(format!("the clock says: {error}")),
