@@ -15,9 +15,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::Location;
 use std::pin::Pin;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
 /// One step of turmoil: tokio's timers know no shorter time.
@@ -27,6 +25,10 @@ const SIMULATION: Duration = Duration::from_secs(u32::MAX as u64);
 
 type Task = Pin<Box<dyn Future<Output = ()>>>;
 
+scoped_tls_hkt::scoped_thread_local!(
+    static mut MAIN: for<'a> &'a mut (dyn FnMut(&mut Context<'_>) -> Poll<()> + 'a)
+);
+
 thread_local! {
     static CARRIER: RefCell<Carrier> = RefCell::new(Carrier::default());
 }
@@ -34,6 +36,8 @@ thread_local! {
 #[derive(Default)]
 struct Carrier {
     is_running: bool,
+    /// The body's future is ready.
+    has_ended: bool,
     hosts: Vec<Machine>,
     /// Hosts that have crashed, until turmoil is told.
     crashed: Vec<u32>,
@@ -110,7 +114,7 @@ pub(crate) fn bind(address: SocketAddr) -> Option<turmoil::net::UdpSocket> {
     // Turmoil binds no address but the unspecified one; which address a socket answers to is the run's to say.
     let anywhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port());
     let mut bind = std::pin::pin!(turmoil::net::UdpSocket::bind(anywhere));
-    match bind.as_mut().poll(&mut std::task::Context::from_waker(Waker::noop())) {
+    match bind.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(Ok(socket)) => Some(socket),
         other => panic!("the run has this port free and turmoil has not: {other:?}"),
     }
@@ -165,24 +169,19 @@ pub(crate) fn take(carrier: &turmoil::net::UdpSocket, number: u32, buffer: &mut 
 
 /// Runs `future` as the software of the body's host, and turmoil until it has ended.
 #[track_caller]
-pub(crate) fn block_on<F>(future: F) -> F::Output
-where
-    F: Future + 'static,
-    F::Output: 'static,
-{
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     assert!(!with_carrier(|carrier| carrier.is_running), "`block_on` inside another has no thread to go on with");
     let site = Location::caller();
     with_carrier(|carrier| *carrier = Carrier { is_running: true, ..Carrier::default() });
-    let result = Rc::new(RefCell::new(None));
-    let main = {
-        let (result, number) = (Rc::clone(&result), me());
-        let control = Arc::new(Control::new(with(|run| run.create("task", run::Nature::Primitive, site)), site, number));
-        let mut future = Box::pin(future);
-        poll_fn(move |context| {
-            let value = std::task::ready!(poll_as(number, &control, future.as_mut(), context));
-            *result.borrow_mut() = Some(value);
-            Poll::Ready(())
-        })
+    let number = me();
+    let control = Control::new(with(|run| run.create("task", run::Nature::Primitive, site)), site, number);
+    let mut future = std::pin::pin!(future);
+    let mut result = None;
+    let mut poll = |context: &mut Context<'_>| {
+        if result.is_none() {
+            result = Some(std::task::ready!(poll_as(number, &control, future.as_mut(), context)));
+        }
+        Poll::Ready(())
     };
     let mut sim = turmoil::Builder::new()
         .tick_duration(TICK)
@@ -196,18 +195,26 @@ where
     with_carrier(|carrier| {
         let hosts = with(|run| run.net.hosts.len() as u32);
         (0..hosts).for_each(|number| _ = carrier.machine(number));
+        // The body's future may borrow, and what turmoil runs may not: it is polled through a place that is set for each step.
+        let main = poll_fn(|context| {
+            let polled = MAIN.with(|poll| poll(context));
+            if polled.is_ready() {
+                with_carrier(|carrier| carrier.has_ended = true);
+            }
+            polled
+        });
         carrier.hosts[0].queue.push_back(Box::pin(main));
     });
-    drive(&mut sim, || result.borrow().is_some());
+    MAIN.set(&mut poll, || drive(&mut sim));
     // Ends every task that is left, as tokio's runtime does.
     drop(sim);
     with_carrier(|carrier| *carrier = Carrier::default());
     with(|run| run.begins_poll(me()));
-    result.take().expect("the loop ends when the future has")
+    result.expect("the loop ends when the future has")
 }
 
 /// Steps until the body's future has ended.
-fn drive(sim: &mut turmoil::Sim<'static>, has_ended: impl Fn() -> bool) {
+fn drive(sim: &mut turmoil::Sim<'static>) {
     // Until when time is to pass though packets wait.
     let mut passing_until_ns = 0;
     loop {
@@ -220,7 +227,7 @@ fn drive(sim: &mut turmoil::Sim<'static>, has_ended: impl Fn() -> bool) {
         if let Err(error) = sim.step() {
             panic!("turmoil could not go on: {error}");
         }
-        if has_ended() {
+        if with_carrier(|carrier| carrier.has_ended) {
             return;
         }
         let now_ns = run::nanos(sim.elapsed());

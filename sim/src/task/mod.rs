@@ -87,16 +87,12 @@ where
 }
 
 /// Runs `future` to its end, and then ends the tasks that it has left: in production on a tokio runtime of its own, with a worker a
-/// core. It is `'static` because on turmoil a host owns what it runs.
+/// core.
 ///
 /// # Panics
 /// Inside another runtime; if the system gives no runtime; on an engine without tasks.
 #[track_caller]
-pub fn block_on<F>(future: F) -> F::Output
-where
-    F: Future + 'static,
-    F::Output: 'static,
-{
+pub fn block_on<F: Future>(future: F) -> F::Output {
     if let Err(error) = current().supports(Primitive::Task) {
         panic!("{error}");
     }
