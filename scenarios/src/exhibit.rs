@@ -57,6 +57,8 @@ pub struct On {
     pub strategy: StrategyName,
     /// How many schedules are run unless the command line says otherwise, on engines that sample.
     pub schedules: Option<u64>,
+    /// One run here, where the engine tells the story in its own way: turmoil has tasks and no threads.
+    pub body: Option<fn()>,
 }
 
 /// What a check must come to.
@@ -117,7 +119,14 @@ impl fmt::Display for Expected {
 impl On {
     /// On loom, exhaustive within the default bounds (three preemptions, two firings).
     pub fn loom(expected: Expected) -> Self {
-        On { engine: Engine::Loom, expected, bounds: Bounds::default(), strategy: StrategyName::Random, schedules: None }
+        On {
+            engine: Engine::Loom,
+            expected,
+            bounds: Bounds::default(),
+            strategy: StrategyName::Random,
+            schedules: None,
+            body: None,
+        }
     }
 
     /// On shuttle, 3,000 random schedules.
@@ -138,6 +147,17 @@ impl On {
     /// On the engine for inputs, exhaustive.
     pub fn cases(expected: Expected) -> Self {
         On { engine: Engine::Cases, strategy: StrategyName::Dfs, ..On::loom(expected) }
+    }
+
+    /// With a body of its own.
+    pub fn body(mut self, body: fn()) -> Self {
+        self.body = Some(body);
+        self
+    }
+
+    /// One run of `subject` here.
+    pub fn body_of(&self, subject: &Subject) -> fn() {
+        self.body.unwrap_or(subject.body)
     }
 
     /// With other bounds.
@@ -168,7 +188,7 @@ impl On {
 
     /// Runs the check.
     pub fn run(&self, exhibit: &Exhibit, subject: &Subject) -> Report {
-        self.check(exhibit, subject).run(subject.body)
+        self.check(exhibit, subject).run(self.body_of(subject))
     }
 }
 

@@ -160,7 +160,7 @@ fn fewest_preemptions(exhibit: &Exhibit, subject: &Subject, on: &On, fewest: u32
             _ => on.clone().strategy(StrategyName::Dfs).within(Bounds { firings: 1, ..on.bounds }),
         };
         let bounds = Bounds { preemptions: Some(preemptions), ..on.bounds };
-        on.check(exhibit, subject).bounds(bounds).run(subject.body)
+        on.check(exhibit, subject).bounds(bounds).run(on.body_of(subject))
     };
     let found = within(fewest);
     if !on.expected.is_met_by(&found.verdict) {

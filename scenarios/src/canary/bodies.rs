@@ -429,3 +429,51 @@ pub(super) fn async_late_answer() {
         other.await.expect("nothing aborts it");
     });
 }
+
+pub(super) fn async_abba_in_turn() {
+    task::block_on(async {
+        let locks = Arc::new((asynchronous::Mutex::new(()), asynchronous::Mutex::new(())));
+        let theirs = Arc::clone(&locks);
+        let first = task::spawn(async move {
+            let _first = theirs.0.lock().await;
+            let _second = theirs.1.lock().await;
+        });
+        let theirs = Arc::clone(&locks);
+        let second = task::spawn(async move {
+            // Long after the first has ended, which orders nothing.
+            time::sleep_for(Duration::from_secs(60)).await;
+            let _second = theirs.1.lock().await;
+            let _first = theirs.0.lock().await;
+        });
+        first.await.expect("nothing aborts it");
+        second.await.expect("nothing aborts it");
+    });
+}
+
+pub(super) fn async_join_under_lock() {
+    task::block_on(async {
+        let lock = Arc::new(asynchronous::Mutex::new(()));
+        let held = lock.lock().await;
+        let theirs = Arc::clone(&lock);
+        let other = task::spawn(async move {
+            let _wanted = theirs.lock().await;
+        });
+        other.await.expect("nothing aborts it");
+        drop(held);
+    });
+}
+
+pub(super) fn async_foreign_lock() {
+    task::block_on(async {
+        let lock = std::rc::Rc::new(std::sync::Mutex::new(()));
+        let theirs = std::rc::Rc::clone(&lock);
+        let holder = task::spawn_local(async move {
+            let held = theirs.lock();
+            time::sleep_for(Duration::from_millis(10)).await;
+            drop(held);
+        });
+        time::sleep_for(Duration::from_millis(5)).await;
+        drop(lock.lock());
+        holder.await.expect("nothing aborts it");
+    });
+}

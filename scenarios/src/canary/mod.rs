@@ -83,7 +83,14 @@ mod flaw {
 /// What one thread can do wrong, on the engine for inputs too.
 fn everywhere(detector: Detector) -> Vec<On> {
     let mut on = if detector.blind_on(Engine::Loom).is_some() { on_shuttle(detector) } else { seen(detector) };
-    on.push(On::cases(Expected::Caught(detector)));
+    on.extend([On::turmoil(Expected::Caught(detector)), On::cases(Expected::Caught(detector))]);
+    on
+}
+
+/// As [`everywhere`], for what blocks its thread.
+fn everywhere_with_threads(detector: Detector) -> Vec<On> {
+    let mut on = everywhere(detector);
+    on.retain(|on| on.engine != Engine::Turmoil);
     on
 }
 
@@ -229,13 +236,38 @@ pub fn exhibit() -> Exhibit {
             "lock-across-await",
             "a task waits while it holds a lock that blocks",
             bodies::lock_across_await,
-            on_shuttle(Detector::LockAcrossAwait),
+            networked(Detector::LockAcrossAwait),
         ),
         canary(
             "async-abba",
             "two tasks await two locks in both orders",
             bodies::async_abba,
             vec![On::shuttle(Expected::Caught(Detector::Deadlock))],
+        ),
+        canary(
+            "async-abba-in-turn",
+            "two tasks await two locks in both orders, never at once",
+            bodies::async_abba_in_turn,
+            // On shuttle a slow processor makes it happen.
+            vec![On::turmoil(Expected::Caught(Detector::PotentialDeadlock))],
+        ),
+        canary(
+            "async-join-under-lock",
+            "a task is joined under the lock that it awaits",
+            bodies::async_join_under_lock,
+            networked(Detector::Deadlock),
+        ),
+        canary(
+            "async-abba-timed",
+            "silent: two tasks await two locks in both orders, and one gives up in time",
+            silent::async_abba_timed,
+            vec![On::shuttle(Expected::Clean), On::turmoil(Expected::Clean)],
+        ),
+        canary(
+            "async-either",
+            "silent: a task awaits a lock or a message, whichever comes",
+            silent::async_either,
+            vec![On::shuttle(Expected::Clean), On::turmoil(Expected::Clean)],
         ),
         canary(
             "async-lost-wakeup",
@@ -289,6 +321,12 @@ pub fn exhibit() -> Exhibit {
         canary("exchange-inversion", "two tasks await two locks in both orders", flaw::inversion, networked(Detector::Deadlock)),
         canary("foreign-lock", "a std mutex is held across a switch", bodies::foreign_lock, on_shuttle(Detector::ForeignLock)),
         canary(
+            "async-foreign-lock",
+            "a std mutex is held across an await",
+            bodies::async_foreign_lock,
+            vec![On::turmoil(Expected::Caught(Detector::ForeignLock))],
+        ),
+        canary(
             "random-order",
             "a map of random order decides which lock is next",
             bodies::random_order,
@@ -298,10 +336,20 @@ pub fn exhibit() -> Exhibit {
             "alone-panic",
             "one input of many panics",
             bodies::alone_panic,
-            vec![On::cases(Expected::Caught(Detector::Panic))],
+            vec![On::turmoil(Expected::Caught(Detector::Panic)), On::cases(Expected::Caught(Detector::Panic))],
         ),
-        canary("alone-lost-wakeup", "a wait that nobody can end", bodies::alone_lost_wakeup, everywhere(Detector::LostWakeup)),
-        canary("alone-hang", "an operation sleeps past its deadline", bodies::alone_hang, everywhere(Detector::Hang)),
+        canary(
+            "alone-lost-wakeup",
+            "a wait that nobody can end",
+            bodies::alone_lost_wakeup,
+            everywhere_with_threads(Detector::LostWakeup),
+        ),
+        canary(
+            "alone-hang",
+            "an operation sleeps past its deadline",
+            bodies::alone_hang,
+            everywhere_with_threads(Detector::Hang),
+        ),
         canary("alone-livelock", "a thread yields for ever", bodies::alone_livelock, everywhere(Detector::Livelock)),
         canary(
             "alone-double-release",
@@ -355,7 +403,7 @@ mod tests {
     #[test]
     fn every_detector_has_a_canary_on_every_engine_that_sees() {
         let canaries = exhibit();
-        for engine in [Engine::Loom, Engine::Shuttle, Engine::Cases] {
+        for engine in [Engine::Loom, Engine::Shuttle, Engine::Turmoil, Engine::Cases] {
             for detector in Detector::ALL {
                 let shown = canaries
                     .subjects

@@ -274,3 +274,47 @@ pub(super) fn async_in_order() {
         sim::invariant!(received == 2 && total == 2, "{received} messages, {total} counted");
     });
 }
+
+pub(super) fn async_abba_timed() {
+    task::block_on(async {
+        let locks = Arc::new((asynchronous::Mutex::new(()), asynchronous::Mutex::new(())));
+        let gate = Arc::new(asynchronous::Mutex::new(()));
+        let (theirs, their_gate) = (Arc::clone(&locks), Arc::clone(&gate));
+        let other = task::spawn(async move {
+            let _gate = their_gate.lock().await;
+            let _second = theirs.1.lock().await;
+            let _first = theirs.0.lock().await;
+        });
+        {
+            // Without the gate this would be a deadlock that did not happen.
+            let _gate = gate.lock().await;
+            let _first = locks.0.lock().await;
+            let second = time::timeout(Duration::from_millis(1), locks.1.lock()).await;
+            sim::invariant!(second.is_ok(), "the gate keeps the other away");
+        }
+        other.await.expect("nothing aborts it");
+    });
+}
+
+pub(super) fn async_either() {
+    task::block_on(async {
+        let lock = Arc::new(asynchronous::Mutex::new(()));
+        let (sender, mut receiver) = asynchronous::mpsc::channel::<()>(1);
+        let held = lock.lock().await;
+        let theirs = Arc::clone(&lock);
+        // Awaits the lock that we hold, and would go on with a message just as well: no cycle, though we await its end.
+        let other = task::spawn(async move {
+            sim::select! {
+                _wanted = theirs.lock() => {}
+                _message = receiver.recv() => {}
+            }
+        });
+        let sends = task::spawn(async move {
+            time::sleep_for(Duration::from_millis(5)).await;
+            sender.send(()).await.expect("the other awaits it");
+        });
+        other.await.expect("nothing aborts it");
+        sends.await.expect("nothing aborts it");
+        drop(held);
+    });
+}

@@ -450,7 +450,7 @@ impl Thread {
 }
 
 /// `pj_pool_t`: what it gave out is gone when something else is put in its place.
-struct PjPool {
+pub(super) struct PjPool {
     resource: ResourceId,
     memory: Mutex<Memory>,
 }
@@ -463,7 +463,7 @@ struct Memory {
 }
 
 impl PjPool {
-    fn new(name: &'static str) -> Self {
+    pub(super) fn new(name: &'static str) -> Self {
         PjPool { resource: ledger::register(name), memory: Mutex::new(Memory::default()) }
     }
 
@@ -478,14 +478,14 @@ impl PjPool {
         allocated
     }
 
-    fn reset(&self) {
+    pub(super) fn reset(&self) {
         ledger::touch(self.resource);
         let mut memory = self.memory.lock();
         let live = std::mem::take(&mut memory.live);
         memory.rewound.extend(live);
     }
 
-    fn release(&self) {
+    pub(super) fn release(&self) {
         ledger::release(self.resource);
         let memory = std::mem::take(&mut *self.memory.lock());
         memory.live.into_iter().chain(memory.rewound).for_each(ledger::release);

@@ -11,10 +11,14 @@
 //! The failing interleaving as it shipped: the socket completes the handshake and drops the lock; the application hangs up; both
 //! see that the clock has a thread, both join it.
 //!
+//! Across a network the two are a BYE and a DTLS close that cross; `crossing` tells that, with tasks, on shuttle and on turmoil.
+//!
 //! The driver gives each thread its operations. The property: the clock has one thread at a time, nothing is called once the
 //! transport has ended, every stop ends within its two seconds, and every resource is released once and not used after.
 
+mod crossing;
 mod historic;
+mod historic_task;
 mod production;
 mod production_task;
 
@@ -209,12 +213,14 @@ macro_rules! subject {
 /// A historic subject and its twin: the same with the one change that mends it.
 macro_rules! pair {
     ($name:literal, $about:literal, $version:expr, $twin:literal, $mended:literal, $change:expr,
-     [$($application:ident),*], [$($socket:ident),*], $detector:ident on [$($engine:ident),*], fewest $fewest:expr, $sequential:expr) => {
+     [$($application:ident),*], [$($socket:ident),*],
+     $detector:ident on [$($engine:ident),* $(; turmoil as $crossing:path, $crossing_twin:path)?], fewest $fewest:expr, $sequential:expr) => {
         [
             subject!($name, $about, $version, [$($application),*], [$($socket),*],
-                vec![$(On::$engine(Expected::Caught(Detector::$detector))),*], $fewest, $sequential),
+                vec![$(On::$engine(Expected::Caught(Detector::$detector)),)* $(On::turmoil(Expected::Caught(Detector::$detector)).body($crossing))?],
+                $fewest, $sequential),
             subject!($twin, $mended, $change, [$($application),*], [$($socket),*],
-                vec![$(On::$engine(Expected::Clean)),*], None, Sequential::Clean),
+                vec![$(On::$engine(Expected::Clean),)* $(On::turmoil(Expected::Clean).body($crossing_twin))?], None, Sequential::Clean),
         ]
     };
 }
@@ -225,12 +231,12 @@ pub fn exhibit() -> Exhibit {
     subjects.extend(pair!(
         "shipped-join", "two stops both join the clock's thread", historic::SHIPPED_JOIN,
         "shipped-join-twin", "the thread is taken before it is joined", historic::SHIPPED_JOIN.taking_the_thread(),
-        [Stop], [Datagram], DoubleRelease on [loom, shuttle], fewest Some(1), Sequential::Clean
+        [Stop], [Datagram], DoubleRelease on [loom, shuttle; turmoil as crossing::join, crossing::join_twin], fewest Some(1), Sequential::Clean
     ));
     subjects.extend(pair!(
         "shipped-destroy", "a stop resets the pool that destroy has released", historic::SHIPPED_DESTROY,
         "shipped-destroy-twin", "stop and destroy exclude each other", historic::SHIPPED_DESTROY.excluding_stops(),
-        [Destroy], [Datagram], UseAfterRelease on [loom, shuttle], fewest Some(1), Sequential::Clean
+        [Destroy], [Datagram], UseAfterRelease on [loom, shuttle; turmoil as crossing::destroy, crossing::destroy_twin], fewest Some(1), Sequential::Clean
     ));
     subjects.extend(pair!(
         "before-950081c", "a stop from the callback lets the thread that is being joined go on", historic::BEFORE_950081C,
@@ -325,10 +331,11 @@ fn production_subjects() -> Vec<Subject> {
         ),
     ];
     subjects.extend(production_task::subjects());
+    subjects.extend(crossing::subjects());
     subjects.push(Subject {
         name: "stack",
         about: "our clock: any three operations of each thread, and any of the callback",
-        on: vec![On::shuttle(Expected::Clean).schedules(20_000)],
+        on: vec![On::shuttle(Expected::Clean).schedules(20_000), On::turmoil(Expected::Clean).body(crossing::stack)],
         fewest_preemptions: None,
         sequential: Sequential::Clean,
         body: any_body,

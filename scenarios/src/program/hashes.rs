@@ -10,18 +10,18 @@ pub(crate) fn hashes(exhibit: &str, subject: &str, engine: Engine, seeds: u64) -
     let exhibits = crate::exhibits();
     let exhibit = find_exhibit(&exhibits, exhibit)?;
     let subject = find_subject(exhibit, subject)?;
-    find_on(subject, engine)?;
+    let body = find_on(subject, engine)?.body_of(subject);
     let mut all_same = true;
     for seed in 0..seeds {
         let check = Check::new(exhibit.name, subject.name, engine).strategy(StrategyName::Random).seed(seed);
         let system = |error: sim::explore::ReplayError| Failure::System(error.to_string());
-        let run = check.sample(subject.body).map_err(system)?;
+        let run = check.sample(body).map_err(system)?;
         let deviations: Vec<(u64, u64)> = (0..)
             .zip(&run.choices)
             .filter(|(_, choice)| choice.value != 0)
             .map(|(place, choice)| (place, choice.value))
             .collect();
-        let again = check.replay_deviations(&deviations, subject.body).map_err(system)?;
+        let again = check.replay_deviations(&deviations, body).map_err(system)?;
         if again.trace_hash != run.trace_hash {
             println!("{seed} {:016x} replays as {:016x}", run.trace_hash, again.trace_hash);
             all_same = false;

@@ -16,7 +16,7 @@ pub(crate) fn replay(text: &str, pcap: Option<&Path>) -> Result<bool, Failure> {
     let exhibit = find_exhibit(&exhibits, &token.exhibit)?;
     let subject = find_subject(exhibit, &token.subject)?;
     let on = find_on(subject, token.engine)?;
-    let replay = on.check(exhibit, subject).replay(&token, true, subject.body).map_err(|error| match error {
+    let replay = on.check(exhibit, subject).replay(&token, true, on.body_of(subject)).map_err(|error| match error {
         ReplayError::Changed { .. } | ReplayError::NeedsFile { .. } => usage(&error),
         _ => Failure::System(error.to_string()),
     })?;

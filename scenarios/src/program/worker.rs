@@ -48,7 +48,7 @@ pub(crate) fn work(wanted: &CheckArguments) -> Result<bool, Failure> {
     if let Some(seed) = effort.seed {
         check = check.seed(seed);
     }
-    let report = check.run(subject.body);
+    let report = check.run(on.body_of(subject));
     let token = match &report.token {
         None => None,
         Some(token) => Some(
