@@ -125,6 +125,9 @@ pub(crate) struct CheckArguments {
     pub(crate) effort: Effort,
     #[arg(long)]
     pub(crate) budget_ms: Option<u64>,
+    /// Ends when standard input does: with the process that started it.
+    #[arg(long)]
+    pub(crate) while_stdin: bool,
 }
 
 fn engine(text: &str) -> Result<Engine, String> {

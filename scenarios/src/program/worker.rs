@@ -16,6 +16,9 @@ const UNBOUNDED: Duration = Duration::from_secs(20 * 60);
 
 /// The worker: runs one check and writes its row to standard output.
 pub(crate) fn work(wanted: &CheckArguments) -> Result<bool, Failure> {
+    if wanted.while_stdin {
+        end_with_stdin();
+    }
     let exhibits = crate::exhibits();
     let exhibit = find_exhibit(&exhibits, &wanted.exhibit)?;
     let subject = find_subject(exhibit, &wanted.subject)?;
@@ -62,6 +65,14 @@ pub(crate) fn work(wanted: &CheckArguments) -> Result<bool, Failure> {
     let text = serde_json::to_string(&row).map_err(|error| Failure::System(error.to_string()))?;
     println!("{text}");
     Ok(row.is_as_expected())
+}
+
+/// Ends this process when nobody holds the other end of its standard input any more.
+fn end_with_stdin() {
+    std::thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(1);
+    });
 }
 
 /// Runs a check in a process of its own. `None` if the run was interrupted.
@@ -134,7 +145,8 @@ fn start(check: &Selected, effort: &Effort, budget: Option<Duration>) -> std::io
     // Ctrl-C goes to the whole foreground group; a worker is ended by us, and is no crash then.
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+    // Its other end is ours until the worker has ended: however we end, it ends with us.
+    command.arg("--while-stdin").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
 }
 
 /// This program. In a test, which is another program, cargo says where it is.

@@ -143,7 +143,7 @@ pub fn exhibit() -> Exhibit {
             subject(
                 "patched-86b7dd4-lossless",
                 "the same code on a network that loses nothing",
-                On::shuttle(Expected::Clean).strategy(StrategyName::Dfs).within(within(2)),
+                On::shuttle(Expected::Clean).strategy(StrategyName::Dfs).within(within(1)),
                 lossless_patched,
             ),
             subject(

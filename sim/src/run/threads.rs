@@ -193,8 +193,9 @@ impl Run {
                 if fired {
                     thread.now_ns = thread.now_ns.max(deadline);
                 }
-                // A sleep has nothing that could beat it.
-                if wait != WaitFor::Sleep {
+                // A sleep has nothing that could beat it, nor has a task's that awaits nothing else.
+                let sleeps = wait == WaitFor::Sleep || thread.control.is_some() && thread.awaiting.is_empty();
+                if !sleeps {
                     self.coverage.timer(site, fired);
                 }
                 if fired && self.engine == Engine::Loom {
