@@ -4,6 +4,8 @@
 //! explored, when nothing else can happen. Turmoil's own latency, failures and randomness stay out of it. A step of turmoil is a
 //! millisecond, so what is let go arrives within one, and each arrival whose order is explored takes one.
 
+#![expect(clippy::vec_box, reason = "packets move from queue to queue, and a box moves as a pointer")]
+
 use crate::run::{self, Packet, RECEIVE_QUEUE_PACKETS, me, with};
 use crate::task::Control;
 use crate::task::turmoil::poll_as;

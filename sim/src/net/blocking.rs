@@ -13,6 +13,7 @@ use crate::run::{WaitFor, me, nanos, with};
 use crate::trace::Op;
 use std::io;
 use std::net::SocketAddr;
+#[cfg(feature = "model")]
 use std::panic::Location;
 use std::time::Duration;
 

@@ -1,7 +1,9 @@
 //! Hosts: machines on the network, with tasks of their own, that can crash and start again.
 
 use super::link::Link;
-use crate::engine::{Engine, Primitive, Unsupported, current};
+#[cfg(feature = "model")]
+use crate::engine::Engine;
+use crate::engine::{Primitive, Unsupported, current};
 #[cfg(feature = "model")]
 use crate::run::{me, with};
 use crate::task::{self, JoinHandle};
@@ -24,6 +26,7 @@ struct Shared {
     name: Arc<str>,
     address: IpAddr,
     /// Its number in the run; 0 in production.
+    #[cfg_attr(not(feature = "model"), expect(dead_code, reason = "only a run numbers its hosts"))]
     number: u32,
     software: parking_lot::Mutex<Option<Software>>,
 }

@@ -98,6 +98,8 @@ pub(crate) struct Thread {
     pub(crate) wake: Option<Wake>,
     /// Counts this thread's waits, so that a late timer does not end a later one.
     pub(crate) wait_number: u32,
+    /// It waits as a task that awaits nothing but sleeps.
+    sleeps_only: bool,
     yielded: bool,
     held: SmallVec<[Held; 4]>,
     /// Its place in vector clocks: its own, or that of a thread whose end its spawner knew of.

@@ -3,6 +3,8 @@
 //! Sans-IO: who calls says what was sent and what time it is. On shuttle packets arrive here; on turmoil, which carries the bytes,
 //! what is decided here is when the carrier lets each message go.
 
+#![expect(clippy::vec_box, reason = "packets move from queue to queue, and a box moves as a pointer")]
+
 use super::{NETWORK_LANE, Nature, Obj, Run, Site, State, WaitFor, Wake};
 use crate::choice::{Kind, mix};
 use crate::engine::Engine;

@@ -46,7 +46,10 @@ impl Run {
         let thread = &self.threads[me as usize];
         let earliest = thread.sleeps.iter().map(|sleep| sleep.deadline_ns).min();
         let site = thread.awaiting.last().map_or(site, |(_, site)| *site);
-        self.block(me, WaitFor::Wakeup(parker), earliest, site)
+        let sleeps_only = thread.awaiting.is_empty();
+        self.block(me, WaitFor::Wakeup(parker), earliest, site)?;
+        self.threads[me as usize].sleeps_only = sleeps_only;
+        Ok(())
     }
 
     /// The wakers of what this thread's task waits for that has come.

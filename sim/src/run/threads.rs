@@ -40,6 +40,7 @@ impl Run {
             deadline_ns: None,
             wake: None,
             wait_number: 0,
+            sleeps_only: false,
             yielded: false,
             held: SmallVec::new(),
             slot,
@@ -151,6 +152,7 @@ impl Run {
         thread.wake = None;
         thread.wait_number += 1;
         thread.deadline_ns = deadline_ns;
+        thread.sleeps_only = false;
         if deadline_ns.is_some() {
             self.timers += 1;
         } else if let Some(cycle) = self.cycle_from(me) {
@@ -194,8 +196,7 @@ impl Run {
                     thread.now_ns = thread.now_ns.max(deadline);
                 }
                 // A sleep has nothing that could beat it, nor has a task's that awaits nothing else.
-                let sleeps = wait == WaitFor::Sleep || thread.control.is_some() && thread.awaiting.is_empty();
-                if !sleeps {
+                if wait != WaitFor::Sleep && !thread.sleeps_only {
                     self.coverage.timer(site, fired);
                 }
                 if fired && self.engine == Engine::Loom {
