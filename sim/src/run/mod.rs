@@ -16,8 +16,10 @@ mod network;
 mod objects;
 mod operations;
 mod schedule;
+mod sockets;
 mod tasks;
 mod threads;
+mod transit;
 mod waits;
 
 use smallvec::SmallVec;
