@@ -522,6 +522,36 @@ mod tests {
     }
 
     #[test]
+    fn dfs_keeps_its_bounds_on_faults_and_on_time() {
+        let count = |bounds, choose: fn(&mut Strategy)| {
+            let mut dfs = Strategy::new(StrategyName::Dfs, 0, bounds);
+            (0..)
+                .take_while(|&index| {
+                    let more = dfs.begin(index);
+                    if more {
+                        choose(&mut dfs);
+                    }
+                    more
+                })
+                .count()
+        };
+        let faults = |faults| {
+            count(Bounds { preemptions: None, firings: 0, faults }, |dfs| {
+                for kind in [Kind::Loss, Kind::Duplicate, Kind::Corrupt] {
+                    dfs.choose_with_odds(kind, 2, Chance::NEVER);
+                }
+            })
+        };
+        assert_eq!([faults(0), faults(1), faults(2), faults(3)], [1, 4, 7, 8]);
+        let firings = |firings| {
+            count(Bounds { preemptions: None, firings, faults: 0 }, |dfs| {
+                (0..2).for_each(|_| _ = dfs.choose_delivery(2, true));
+            })
+        };
+        assert_eq!([firings(0), firings(1), firings(2)], [4, 8, 9]);
+    }
+
+    #[test]
     fn the_same_seed_gives_the_same_answers() {
         for name in [StrategyName::Random, StrategyName::Pct, StrategyName::Urw] {
             let answers = || {

@@ -339,3 +339,23 @@ fn randomness_is_the_runs() {
     let token = report.token.expect("one in fifty runs draws it").to_string();
     assert!(token.contains(".0x11~"), "the number is a choice of the token: {token}");
 }
+
+#[test]
+fn a_race_with_a_thread_that_has_ended_is_a_race() {
+    fn body(joins: bool) {
+        let cell = sim::sync::Arc::new(sim::cell::CheckedCell::new(0));
+        let (first, second) = (sim::sync::Arc::clone(&cell), sim::sync::Arc::clone(&cell));
+        let first = sim::thread::spawn(move || first.set(1));
+        if joins {
+            first.join().unwrap();
+        } else {
+            // Long over, and nobody knows.
+            time::sleep(Duration::from_secs(1));
+        }
+        sim::thread::spawn(move || second.set(2)).join().unwrap();
+    }
+    let raced = Check::new("ended", "unknown", Engine::Shuttle).run(|| body(false));
+    assert_eq!(raced.verdict.detector(), Some(sim::verdict::Detector::Race), "{}", raced.verdict);
+    let ordered = Check::new("ended", "joined", Engine::Shuttle).run(|| body(true));
+    assert_eq!(ordered.verdict, Verdict::Clean, "{}", ordered.verdict);
+}

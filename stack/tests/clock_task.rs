@@ -11,9 +11,9 @@ use stack::buffer::pool::Pool;
 use stack::media::clock::{ClockConfig, ClockError, Stopped, TaskClock};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 
@@ -67,6 +67,15 @@ fn idle() -> Runtime {
 
 fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// A waker that tells.
+struct Wakes(AtomicBool);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 /// A clock whose every callback waits at a gate: in a runtime of its own, whose timers may have to wait as well.
@@ -130,13 +139,29 @@ fn it_ticks_until_it_is_stopped_and_starts_again() {
         assert_eq!(clock.start(), Err(ClockError::Destroyed));
         assert_eq!(in_time(clock.destroy()).await, Ok(Stopped::NotRunning));
         assert!(!clock.request_stop() && !clock.request_destroy());
+        assert_eq!(in_time(clock.stop()).await, Ok(Stopped::NotRunning));
+        assert_eq!(clock.start(), Err(ClockError::Destroyed), "it is so for good");
+    });
+}
+
+#[test]
+fn a_stop_does_not_wait_for_the_next_tick() {
+    task::block_on(async {
+        let hourly = ClockConfig { rate_hz: 1, samples_per_tick: 3600, ..fast() };
+        let clock = TaskClock::new(hourly, pool(), |_, _| {}).unwrap();
+        for _ in 0..20 {
+            clock.start().unwrap();
+            task::yield_now().await;
+            assert_eq!(in_time(clock.stop()).await, Ok(Stopped::Stopped));
+        }
     });
 }
 
 #[test]
 fn the_callback_may_stop_start_and_destroy_its_clock() {
     task::block_on(async {
-        let pool = pool();
+        // Room for one record: the task's next run has the last one's.
+        let pool = Pool::new("clock", 512);
         let calls = Arc::new(AtomicUsize::new(0));
         let (counted, tasks) = (Arc::clone(&calls), Arc::new(std::sync::Mutex::new(Vec::new())));
         let seen = Arc::clone(&tasks);
@@ -228,20 +253,29 @@ fn stops_and_a_destroy_that_wait_at_once_are_all_woken() {
 }
 
 #[test]
-fn a_stop_waits_for_its_own_run_alone() {
+fn a_stop_waits_for_the_callbacks_of_its_own_run_and_earlier_ones_alone() {
     let Gated { _runtime, clock, inside, open } = gated(fast(), &pool());
     task::block_on(async {
+        let wakes = Arc::new(Wakes(AtomicBool::new(false)));
+        let waker = Waker::from(Arc::clone(&wakes));
+        let context = &mut Context::from_waker(&waker);
         let mut first = pin!(clock.stop());
         clock.start().unwrap();
-        assert!(poll(first.as_mut()).is_pending(), "the callback of the run that was stopped goes on");
+        let mut second = pin!(clock.stop());
+        clock.start().unwrap();
+        assert!(first.as_mut().poll(context).is_pending(), "the callback of the run that it stopped goes on");
+        assert!(poll(second.as_mut()).is_pending(), "that of the run before goes on");
         open.send(()).unwrap();
-        assert_eq!(in_time(first).await, Ok(Stopped::Stopped), "the run that was begun since goes on");
         inside.recv().unwrap();
-        let (mut second, mut third) = (pin!(clock.stop()), pin!(clock.stop()));
-        assert!(poll(second.as_mut()).is_pending() && poll(third.as_mut()).is_pending());
+        assert!(wakes.0.load(Ordering::SeqCst), "a callback has returned");
+        // The callback that goes on now is the third run's.
+        assert_eq!(first.poll(context), Poll::Ready(Ok(Stopped::Stopped)));
+        assert_eq!(poll(second), Poll::Ready(Ok(Stopped::Stopped)));
+        let (mut third, mut fourth) = (pin!(clock.stop()), pin!(clock.stop()));
+        assert!(poll(third.as_mut()).is_pending() && poll(fourth.as_mut()).is_pending());
         drop(open);
-        assert_eq!(in_time(third).await, Ok(Stopped::NotRunning));
-        assert_eq!(in_time(second).await, Ok(Stopped::Stopped));
+        assert_eq!(in_time(fourth).await, Ok(Stopped::NotRunning));
+        assert_eq!(in_time(third).await, Ok(Stopped::Stopped));
     });
 }
 
@@ -304,10 +338,13 @@ fn the_last_handle_ends_the_clock() {
 fn a_clock_that_never_ran_is_released_with_its_last_handle() {
     let (dropped, destroyed, requested) = (pool(), pool(), pool());
     drop(counting(&dropped));
-    assert!(counting(&requested).0.request_destroy() || requested.used_bytes().is_err());
-    let destroy = counting(&destroyed).0.destroy();
-    assert_eq!(poll(pin!(destroy)), Poll::Ready(Ok(Stopped::NotRunning)), "it needs no runtime");
-    assert!(dropped.used_bytes().is_err() && destroyed.used_bytes().is_err());
+    let (clock, ticks) = counting(&requested);
+    assert!(!clock.request_destroy() && requested.used_bytes().is_err());
+    assert_eq!(Arc::strong_count(&ticks), 1, "its callback too");
+    let (clock, ticks) = counting(&destroyed);
+    assert_eq!(poll(pin!(clock.destroy())), Poll::Ready(Ok(Stopped::NotRunning)), "it needs no runtime");
+    assert!(destroyed.used_bytes().is_err() && Arc::strong_count(&ticks) == 1);
+    assert!(dropped.used_bytes().is_err());
 }
 
 #[test]

@@ -136,6 +136,9 @@ pub(super) fn subjects() -> Vec<Subject> {
     fn stop_start() {
         drive(InCallback::Nothing, &[Operation::Start], &[Operation::Stop]);
     }
+    fn restart_stop() {
+        drive(InCallback::Restart, &[Operation::Pause, Operation::Stop], &[]);
+    }
     fn any() {
         let plan = InCallback::ALL[sim::choose(InCallback::ALL.len() as u64) as usize];
         let (application, socket) = ([(); 3].map(|()| Operation::any()), [(); 3].map(|()| Operation::any()));
@@ -154,6 +157,12 @@ pub(super) fn subjects() -> Vec<Subject> {
         subject("stack-task-stop-stop", "our clock on a task: stop || stop", 3_000, stop_stop as fn()),
         subject("stack-task-stop-destroy", "our clock on a task: destroy || stop", 3_000, stop_destroy),
         subject("stack-task-stop-start", "our clock on a task: start || stop", 3_000, stop_start),
+        subject(
+            "stack-task-restart-stop",
+            "our clock on a task: stop || a stop and a start from the callback",
+            3_000,
+            restart_stop,
+        ),
         subject(
             "stack-task",
             "our clock on a task: any three operations of each of two tasks, and any of the callback",

@@ -233,15 +233,14 @@ impl<C> State<C> {
         Step::Call(callback, tick)
     }
 
-    /// The callback has returned, or panicked. True if the clock runs.
-    pub(super) fn called(&mut self, callback: Callback<C>, returned: bool) -> bool {
+    /// The callback has returned, or panicked.
+    pub(super) fn called(&mut self, callback: Callback<C>, returned: bool) {
         self.callback = Some(callback);
         self.calling = None;
         if !returned {
             self.panicked = true;
             self.running = false;
         }
-        self.running
     }
 
     /// The worker was dropped before its end, and its run ends with it.

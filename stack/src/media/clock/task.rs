@@ -23,7 +23,7 @@ use std::time::Duration;
 /// The callback is called from the clock's task, and is to return soon: until it does it keeps one of the runtime's threads, which
 /// may be the one that all of the runtime's timers wait for, the deadline of a stop among them. Who must not wait for a callback that
 /// may block stops from another runtime, or takes a [`ThreadClock`](super::ThreadClock). Between callbacks that are late the task
-/// lets others run.
+/// lets others run. Ticks are as exact as the runtime's timers: tokio's round up to a millisecond.
 ///
 /// A clock that was started has a task until it is stopped or destroyed, or its last clone is dropped. The clock that the callback
 /// is given, and clones made of that one, do not count; a clone that the callback was made with counts, and keeps the clock until
@@ -221,11 +221,11 @@ impl Worker {
                 }
                 Step::Call(mut callback, tick) => {
                     let returned = call(&mut callback, &own, tick);
-                    let goes_on = shared.state.lock().called(callback, returned);
+                    shared.state.lock().called(callback, returned);
                     // Who stopped a run that was started again since waits for this callback alone.
                     shared.quiet.notify_waiters();
                     // A callback that is slower than its clock would never let the runtime go on.
-                    if !std::mem::take(&mut has_waited) && goes_on {
+                    if !std::mem::take(&mut has_waited) {
                         task::yield_now().await;
                     }
                 }
