@@ -193,9 +193,9 @@ impl Strategy {
     #[inline]
     pub(crate) fn choose(&mut self, kind: Kind, arity: u64) -> u64 {
         let stream = match self {
-            Strategy::Random(random) => &mut random.stream,
-            Strategy::Pct(pct) => &mut pct.stream,
-            Strategy::Urw(urw) => &mut urw.stream,
+            Strategy::Random(Random { stream, .. }) | Strategy::Pct(Pct { stream, .. }) | Strategy::Urw(Urw { stream, .. }) => {
+                stream
+            }
             Strategy::Dfs(dfs) => return dfs.choose(kind, arity),
             Strategy::Replay(replay) => return replay.answer(arity),
         };
@@ -209,9 +209,9 @@ impl Strategy {
     #[inline]
     pub(crate) fn choose_with_odds(&mut self, kind: Kind, arity: u64, chance: Chance) -> u64 {
         let stream = match self {
-            Strategy::Random(random) => &mut random.stream,
-            Strategy::Pct(pct) => &mut pct.stream,
-            Strategy::Urw(urw) => &mut urw.stream,
+            Strategy::Random(Random { stream, .. }) | Strategy::Pct(Pct { stream, .. }) | Strategy::Urw(Urw { stream, .. }) => {
+                stream
+            }
             Strategy::Dfs(dfs) => return dfs.choose(kind, arity),
             Strategy::Replay(replay) => return replay.answer(arity),
         };
@@ -225,9 +225,9 @@ impl Strategy {
     pub(crate) fn choose_delivery(&mut self, packets: u64, time_may_pass: bool) -> u64 {
         let arity = packets + u64::from(time_may_pass);
         let stream = match self {
-            Strategy::Random(random) => &mut random.stream,
-            Strategy::Pct(pct) => &mut pct.stream,
-            Strategy::Urw(urw) => &mut urw.stream,
+            Strategy::Random(Random { stream, .. }) | Strategy::Pct(Pct { stream, .. }) | Strategy::Urw(Urw { stream, .. }) => {
+                stream
+            }
             Strategy::Dfs(dfs) => return dfs.choose_delivery(packets, time_may_pass),
             Strategy::Replay(replay) => return replay.answer(arity),
         };
