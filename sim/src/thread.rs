@@ -203,9 +203,10 @@ impl Builder {
     /// As [`Builder::spawn`] under an engine with threads, prepared before the thread can take a step.
     #[cfg(feature = "model")]
     #[track_caller]
-    pub(crate) fn spawn_prepared<F>(self, f: F, prepare: impl FnOnce(&mut run::Run, u32)) -> JoinHandle<()>
+    pub(crate) fn spawn_prepared<F, T>(self, f: F, prepare: impl FnOnce(&mut run::Run, u32)) -> JoinHandle<T>
     where
-        F: FnOnce() + Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+        T: Send + 'static,
     {
         self.spawn_modelled(f, prepare, Location::caller())
     }
@@ -299,15 +300,6 @@ impl<T> JoinHandle<T> {
                 crate::explore::loom::make_end_visible(*thread, false);
                 with(|run| run.threads[*thread as usize].state == run::State::Finished)
             }
-        }
-    }
-
-    /// The thread's number in its run.
-    #[cfg(feature = "model")]
-    pub(crate) fn number(&self) -> u32 {
-        match &self.0 {
-            RawHandle::Real(_) => 0,
-            RawHandle::Modelled { thread, .. } => *thread,
         }
     }
 

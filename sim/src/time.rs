@@ -220,6 +220,8 @@ impl Future for Sleep {
                 if polled_by.is_none() {
                     kernel::point(Op::Sleep, None, site);
                 }
+                #[cfg(feature = "turmoil")]
+                let moved = polled_by.is_some_and(|thread| thread != me);
                 let is_due = with(|run| {
                     for sleeps in polled_by.iter().map(|thread| *thread as usize) {
                         run.threads[sleeps].sleeps.retain(|sleep| sleep.id != id);
@@ -235,6 +237,10 @@ impl Future for Sleep {
                 #[cfg(feature = "turmoil")]
                 if !is_due && current() == Engine::Turmoil {
                     let left = Duration::from_nanos(deadline_ns.saturating_sub(with(|run| run.now_ns)));
+                    if moved {
+                        // It belongs to the runtime of the host that polled it before.
+                        *carrier = None;
+                    }
                     let carrier = carrier.get_or_insert_with(|| Box::pin(tokio::time::sleep(left)));
                     let is_due = carrier.as_mut().poll(context).is_ready();
                     if is_due {

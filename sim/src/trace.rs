@@ -232,7 +232,7 @@ fn shown(lines: &[Line<'_>], lines_max: usize) -> Vec<bool> {
     let head = lines_max / 3;
     // Lines that say what was left out take their places too.
     let fates = lines[head..].iter().filter(|line| tells_fate(line)).count().min(lines_max / 6);
-    let tail = lines_max - head - 2 * fates - 1;
+    let tail = lines_max.saturating_sub(head + 2 * fates + 1);
     let mut left = fates;
     let mut shown = vec![false; lines.len()];
     for (index, line) in lines.iter().enumerate() {

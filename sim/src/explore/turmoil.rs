@@ -8,7 +8,7 @@
 
 use crate::run::{self, Packet, RECEIVE_QUEUE_PACKETS, me, with};
 use crate::task::Control;
-use crate::task::turmoil::poll_as;
+use crate::task::turmoil::{Noting, poll_as};
 use crate::time::WALL_ORIGIN;
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -38,6 +38,10 @@ thread_local! {
 #[derive(Default)]
 struct Carrier {
     is_running: bool,
+    /// Counts the simulations of this thread.
+    simulation: u64,
+    /// Sockets of earlier simulations that were dropped in this one.
+    of_others: Vec<Carried>,
     /// The body's future is ready.
     has_ended: bool,
     hosts: Vec<Machine>,
@@ -58,7 +62,7 @@ struct Machine {
     /// Tasks for it that have not been started.
     queue: VecDeque<Task>,
     /// Sockets of it that were dropped elsewhere.
-    to_close: Vec<turmoil::net::UdpSocket>,
+    to_close: Vec<Carried>,
     waker: Option<Waker>,
 }
 
@@ -83,24 +87,32 @@ pub(crate) fn knows(number: u32) -> bool {
 
 /// A host has crashed; turmoil learns of it after this step, the run knows already.
 pub(crate) fn crash(number: u32) {
-    with_carrier(|carrier| {
+    // What is dropped may come back here.
+    let unstarted = with_carrier(|carrier| {
         carrier.crashed.push(number);
-        carrier.machine(number).queue.clear();
+        std::mem::take(&mut carrier.machine(number).queue)
     });
+    drop(unstarted);
 }
 
 /// Starts a task on a host.
 pub(crate) fn run_on(host: u32, task: Task) {
     let is_here = with(|run| run.threads[me() as usize].host == host);
     assert!(with_carrier(|carrier| carrier.is_running), "a task is spawned inside `block_on`");
-    if is_here {
+    if !with(|run| run.net.hosts[host as usize].is_up) {
+        // A host without power runs nothing.
+        return drop(task);
+    }
+    // One that has crashed in this step and is up again starts with the next.
+    let starts_later = with_carrier(|carrier| carrier.crashed.contains(&host));
+    if is_here && !starts_later {
         tokio::task::spawn_local(task);
         return;
     }
     let waker = with_carrier(|carrier| {
         let machine = carrier.machine(host);
         machine.queue.push_back(task);
-        machine.waker.take()
+        if starts_later { None } else { machine.waker.take() }
     });
     if let Some(waker) = waker {
         waker.wake();
@@ -108,7 +120,15 @@ pub(crate) fn run_on(host: u32, task: Task) {
 }
 
 /// Turmoil's socket for one of the run.
-pub(crate) fn bind(address: SocketAddr) -> Option<turmoil::net::UdpSocket> {
+#[derive(Debug)]
+pub(crate) struct Carried {
+    socket: turmoil::net::UdpSocket,
+    /// Which of this thread's simulations it belongs to.
+    simulation: u64,
+}
+
+/// Turmoil's socket for one of the run, where its network is to bring packets.
+pub(crate) fn bind(address: SocketAddr) -> Option<Carried> {
     if crate::engine::current() != crate::Engine::Turmoil || address.ip().is_loopback() {
         // What never leaves its host, turmoil need not carry.
         return None;
@@ -117,21 +137,27 @@ pub(crate) fn bind(address: SocketAddr) -> Option<turmoil::net::UdpSocket> {
     let anywhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port());
     let mut bind = std::pin::pin!(turmoil::net::UdpSocket::bind(anywhere));
     match bind.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(Ok(socket)) => Some(socket),
-        other => panic!("the run has this port free and turmoil has not: {other:?}"),
+        Poll::Ready(Ok(socket)) => Some(Carried { socket, simulation: with_carrier(|carrier| carrier.simulation) }),
+        // A socket of a host that has crashed is still held by somebody else: turmoil has its port, and carries nothing for ours.
+        _ => None,
     }
 }
 
 /// Closes turmoil's socket for one of the run, on its own host: turmoil looks for its port where it is dropped.
-pub(crate) fn close(carrier: turmoil::net::UdpSocket, number: u32) {
+pub(crate) fn close(carried: Carried, number: u32) {
     let ends = run::try_with(|run| (run.net.sockets[number as usize].host, run.threads[me() as usize].host));
     let Some((its, here)) = ends else { return };
-    if its == here || !with_carrier(|carrier| carrier.is_running) {
-        return drop(carrier);
+    let (is_running, simulation) = with_carrier(|carrier| (carrier.is_running, carrier.simulation));
+    if is_running && carried.simulation != simulation {
+        // Turmoil would look for its port in this simulation: it goes when that has ended.
+        return with_carrier(|carrier| carrier.of_others.push(carried));
     }
-    let waker = with_carrier(|state| {
-        let machine = state.machine(its);
-        machine.to_close.push(carrier);
+    if its == here || !is_running {
+        return drop(carried);
+    }
+    let waker = with_carrier(|carrier| {
+        let machine = carrier.machine(its);
+        machine.to_close.push(carried);
         machine.waker.take()
     });
     if let Some(waker) = waker {
@@ -140,32 +166,41 @@ pub(crate) fn close(carrier: turmoil::net::UdpSocket, number: u32) {
 }
 
 /// Gives turmoil's network the packets as they are to arrive.
-pub(crate) fn hand_over(socket: &turmoil::net::UdpSocket, given: Vec<Box<Packet>>) {
+pub(crate) fn hand_over(carried: &Carried, given: Vec<Box<Packet>>) {
     for packet in given {
         if !packet.is_carried {
             continue;
         }
-        let sent = socket.try_send_to(&packet.bytes, packet.to);
+        let sent = carried.socket.try_send_to(&packet.bytes, packet.to);
         assert!(sent.is_ok(), "turmoil knows every host of the run: {sent:?}");
         with_carrier(|carrier| carrier.link(packet.link()).push_back(packet.message));
     }
 }
 
-/// What a socket has, if it has anything.
-pub(crate) fn take(carrier: &turmoil::net::UdpSocket, number: u32, buffer: &mut [u8]) -> Option<io::Result<(usize, SocketAddr)>> {
-    let is_carried = with(|run| run.net.sockets[number as usize].queue.front().map(|packet| packet.is_carried));
-    let carried = match is_carried {
-        Some(true) => Some(carrier.try_recv_from(buffer).ok()?),
-        _ => None,
-    };
+/// What a socket has, if it has anything. What turmoil brings stands for the run's own packet; a message that is not its next one was for
+/// a socket that had the port before, and goes.
+pub(crate) fn take(carried: &Carried, number: u32, buffer: &mut [u8]) -> Option<io::Result<(usize, SocketAddr)>> {
+    let next = with(|run| {
+        let socket = &run.net.sockets[number as usize];
+        let is_up = run.net.hosts[socket.host as usize].is_up && socket.is_open && socket.error.is_none();
+        socket.queue.front().filter(|packet| is_up && packet.is_carried).map(|packet| (packet.from, packet.bytes.clone()))
+    });
+    if let Some((from, bytes)) = next {
+        // One more than it has, so that a longer one is known.
+        let mut brought = vec![0; bytes.len() + 1];
+        loop {
+            let (length, whence) = carried.socket.try_recv_from(&mut brought).ok()?;
+            if whence == from && brought[..length] == bytes[..] {
+                break;
+            }
+        }
+    }
     let taken = with(|run| run.take_packet(me(), number))?;
     Some(taken.map(|received| {
-        carried.unwrap_or_else(|| {
-            let bytes = &received.packet.bytes;
-            let length = bytes.len().min(buffer.len());
-            buffer[..length].copy_from_slice(&bytes[..length]);
-            (length, received.packet.from)
-        })
+        let bytes = &received.packet.bytes;
+        let length = bytes.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&bytes[..length]);
+        (length, received.packet.from)
     }))
 }
 
@@ -174,14 +209,16 @@ pub(crate) fn take(carrier: &turmoil::net::UdpSocket, number: u32, buffer: &mut 
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     assert!(!with_carrier(|carrier| carrier.is_running), "`block_on` inside another has no thread to go on with");
     let site = Location::caller();
-    with_carrier(|carrier| *carrier = Carrier { is_running: true, ..Carrier::default() });
+    with_carrier(|carrier| *carrier = Carrier { is_running: true, simulation: carrier.simulation + 1, ..Carrier::default() });
     let number = me();
+    with(|run| run.origin_ns = run.now_ns);
     let control = Control::new(with(|run| run.create("task", run::Nature::Primitive, site)), site, number);
+    let noting = Noting::new(number);
     let mut future = std::pin::pin!(future);
     let mut result = None;
     let mut poll = |context: &mut Context<'_>| {
         if result.is_none() {
-            result = Some(std::task::ready!(poll_as(number, &control, future.as_mut(), context)));
+            result = Some(std::task::ready!(poll_as(number, &control, &noting, future.as_mut(), context)));
         }
         Poll::Ready(())
     };
@@ -210,8 +247,18 @@ pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     MAIN.set(&mut poll, || drive(&mut sim));
     // Ends every task that is left, as tokio's runtime does.
     drop(sim);
-    with_carrier(|carrier| *carrier = Carrier::default());
-    with(|run| run.begins_poll(me()));
+    let unstarted =
+        with_carrier(|carrier| carrier.hosts.iter_mut().map(|host| std::mem::take(&mut host.queue)).collect::<Vec<_>>());
+    drop(unstarted);
+    let ended = with_carrier(|carrier| {
+        let simulation = carrier.simulation;
+        std::mem::replace(carrier, Carrier { simulation, ..Carrier::default() })
+    });
+    drop(ended);
+    with(|run| {
+        run.begins_poll(me());
+        run.end_network();
+    });
     result.expect("the loop ends when the future has")
 }
 
@@ -221,8 +268,8 @@ fn drive(sim: &mut turmoil::Sim<'static>) {
     let mut passing_until_ns = 0;
     loop {
         attend(sim);
-        let now_ns = run::nanos(sim.elapsed());
-        with(|run| run.arrive_at(now_ns));
+        let began_ns = now_ns(sim);
+        with(|run| run.arrive_at(began_ns));
         let polls = with_carrier(|carrier| carrier.polls);
         let let_go = let_go(sim);
         wake();
@@ -232,7 +279,7 @@ fn drive(sim: &mut turmoil::Sim<'static>) {
         if with_carrier(|carrier| carrier.has_ended) {
             return;
         }
-        let now_ns = run::nanos(sim.elapsed());
+        let now_ns = now_ns(sim);
         if let Err(finding) = with(|run| run.check_deadlines(now_ns)) {
             run::fail(finding);
         }
@@ -253,30 +300,44 @@ fn drive(sim: &mut turmoil::Sim<'static>) {
     }
 }
 
+/// The run's time. A body may block on one thing after another, and its time goes on.
+fn now_ns(sim: &turmoil::Sim<'static>) -> u64 {
+    with(|run| run.origin_ns).saturating_add(run::nanos(sim.elapsed()))
+}
+
 /// Tells turmoil of new hosts and crashes.
 fn attend(sim: &mut turmoil::Sim<'static>) {
+    let hosts = with_carrier(|carrier| carrier.hosts.len() as u32);
+    for number in 0..hosts {
+        register(sim, number, hosts);
+    }
     for number in with_carrier(|carrier| std::mem::take(&mut carrier.crashed)) {
         with_carrier(|carrier| carrier.machine(number).is_down = true);
         sim.crash(address(number));
         // Its tasks have dropped their sockets; what turmoil holds for it stays held.
     }
-    let hosts = with_carrier(|carrier| carrier.hosts.len() as u32);
     for number in 0..hosts {
-        let (is_known, is_back) = with_carrier(|carrier| {
+        let is_back = with_carrier(|carrier| {
             let machine = carrier.machine(number);
             let is_back = machine.is_down && !machine.queue.is_empty();
             machine.is_down &= !is_back;
-            (std::mem::replace(&mut machine.is_known, true), is_back)
+            is_back
         });
-        if !is_known {
-            sim.host(address(number), move || start_tasks(number));
-            for other in 0..hosts {
-                if other != number && with_carrier(|carrier| carrier.machine(other).is_known) {
-                    sim.hold(address(number), address(other));
-                }
-            }
-        } else if is_back {
+        if is_back {
             sim.bounce(address(number));
+        }
+    }
+}
+
+/// Makes a host of the run one of turmoil's, with its links to the others held.
+fn register(sim: &mut turmoil::Sim<'static>, number: u32, hosts: u32) {
+    if with_carrier(|carrier| std::mem::replace(&mut carrier.machine(number).is_known, true)) {
+        return;
+    }
+    sim.host(address(number), move || start_tasks(number));
+    for other in 0..hosts {
+        if other != number && with_carrier(|carrier| carrier.machine(other).is_known) {
+            sim.hold(address(number), address(other));
         }
     }
 }

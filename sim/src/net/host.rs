@@ -110,11 +110,8 @@ impl Host {
         F::Output: Send + 'static,
     {
         #[cfg(feature = "model")]
-        match current() {
-            Engine::Real => {}
-            #[cfg(feature = "turmoil")]
-            Engine::Turmoil => return task::turmoil::spawn_on(self.0.number, name, future),
-            _ => return self.on_this_host(|| task::try_spawn(name, future)).unwrap_or_else(|error| panic!("{error}")),
+        if current() != Engine::Real {
+            return task::spawn_on(self.0.number, name, future);
         }
         task::try_spawn(name, future).unwrap_or_else(|error| panic!("{error}"))
     }
@@ -143,19 +140,13 @@ impl Host {
         T: Send + 'static,
     {
         current().supports(Primitive::HostThread).map_err(io::Error::other)?;
-        self.on_this_host(|| thread::Builder::new().name(name).spawn(f))
-    }
-
-    #[track_caller]
-    fn on_this_host<T>(&self, start: impl FnOnce() -> T) -> T {
+        let builder = thread::Builder::new().name(name);
         #[cfg(feature = "model")]
         if current() != Engine::Real {
-            let before = with(|run| std::mem::replace(&mut run.threads[me() as usize].host, self.0.number));
-            let started = start();
-            with(|run| run.threads[me() as usize].host = before);
-            return started;
+            let number = self.0.number;
+            return Ok(builder.spawn_prepared(f, |run, thread| run.threads[thread as usize].host = number));
         }
-        start()
+        builder.spawn(f)
     }
 
     /// The host loses power: its tasks end where they wait, its sockets and what they had received are gone, and packets to it are

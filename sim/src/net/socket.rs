@@ -38,8 +38,9 @@ enum Raw {
 #[derive(Debug)]
 pub(super) struct Simulated {
     number: u32,
+    obj: crate::run::Obj,
     #[cfg(feature = "turmoil")]
-    carrier: Option<turmoil::net::UdpSocket>,
+    carrier: Option<crate::explore::turmoil::Carried>,
 }
 
 impl UdpSocket {
@@ -55,7 +56,9 @@ impl UdpSocket {
             current().supports(Primitive::Host).map_err(io::Error::other)?;
             #[cfg(feature = "model")]
             if current() != Engine::Real {
-                return Simulated::bind(address, site).map(Raw::Simulated).map(UdpSocket);
+                let bound = Simulated::bind(address, site);
+                end_here_if_ending().await;
+                return bound.map(Raw::Simulated).map(UdpSocket);
             }
             let _ = site;
             Ok(UdpSocket(Raw::Real(tokio::net::UdpSocket::bind(address).await?)))
@@ -101,7 +104,11 @@ impl UdpSocket {
             match &self.0 {
                 Raw::Real(socket) => socket.send_to(bytes, to).await,
                 #[cfg(feature = "model")]
-                Raw::Simulated(socket) => socket.send_to(bytes, to, site),
+                Raw::Simulated(socket) => {
+                    let sent = socket.send_to(bytes, to, site);
+                    end_here_if_ending().await;
+                    sent
+                }
             }
             .inspect_err(|_| _ = site)
         }
@@ -194,10 +201,15 @@ impl Simulated {
         })?;
         let obj = with(|run| run.net.sockets[number as usize].obj);
         kernel::point(Op::Register, Some(obj), site);
+        #[cfg(feature = "turmoil")]
+        let carrier = crate::explore::turmoil::bind(with(|run| run.net.sockets[number as usize].local));
+        #[cfg(feature = "turmoil")]
+        with(|run| run.net.sockets[number as usize].has_carrier = carrier.is_some());
         Ok(Simulated {
             number,
+            obj,
             #[cfg(feature = "turmoil")]
-            carrier: crate::explore::turmoil::bind(with(|run| run.net.sockets[number as usize].local)),
+            carrier,
         })
     }
 
@@ -209,6 +221,10 @@ impl Simulated {
         with(|run| {
             let socket = &mut run.net.sockets[self.number as usize];
             socket.peer = Some(peer);
+            if socket.local.ip().is_unspecified() {
+                let own = run.net.hosts[socket.host as usize].address;
+                socket.local.set_ip(if peer.ip().is_loopback() { peer.ip() } else { own });
+            }
             // Whatever others had sent is not for a connected socket, which Linux too no longer gives.
             socket.error = None;
         });
@@ -223,7 +239,7 @@ impl Simulated {
     }
 
     pub(super) fn obj(&self) -> crate::run::Obj {
-        with(|run| run.net.sockets[self.number as usize].obj)
+        self.obj
     }
 
     pub(super) fn point(&self, op: Op, site: &'static Location<'static>) {
@@ -260,7 +276,7 @@ impl Drop for Simulated {
     fn drop(&mut self) {
         // It may be dropped after its run, with what a static kept.
         crate::run::try_with(|run| {
-            if self.number < run.net.sockets.len() as u32 {
+            if run.is_current(self.obj) {
                 run.close(self.number);
             }
         });
@@ -268,6 +284,14 @@ impl Drop for Simulated {
         if let Some(carrier) = self.carrier.take() {
             crate::explore::turmoil::close(carrier, self.number);
         }
+    }
+}
+
+/// A task that is to end goes no further, and is not told of what its host's end has done to its sockets.
+#[cfg(feature = "model")]
+async fn end_here_if_ending() {
+    if crate::task::is_ending() {
+        std::future::pending::<()>().await;
     }
 }
 
@@ -288,6 +312,10 @@ impl Future for Receive<'_> {
         let this = &mut *self;
         if this.awaiting.is_none() {
             this.socket.point(Op::Recv, this.site);
+        }
+        if crate::task::is_ending() {
+            // Its host has crashed, say: it ends here, and is told nothing.
+            return Poll::Pending;
         }
         if let Some(received) = this.socket.take(this.buffer) {
             this.awaiting = None;

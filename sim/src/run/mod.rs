@@ -102,6 +102,8 @@ pub(crate) struct Thread {
     pub(crate) wait_number: u32,
     /// It waits as a task that awaits nothing but sleeps.
     sleeps_only: bool,
+    /// It waits as a task does, between two polls.
+    is_parked: bool,
     yielded: bool,
     held: SmallVec<[Held; 4]>,
     /// Its place in vector clocks: its own, or that of a thread whose end its spawner knew of.
@@ -275,6 +277,10 @@ pub(crate) struct Run {
     /// For each set of tasks that share one thread: the task that is being polled.
     pub(crate) local_sets: Vec<Option<u32>>,
     pub(crate) runtimes: u32,
+    /// When turmoil's clock began.
+    pub(crate) origin_ns: u64,
+    /// On turmoil: how often tasks have yielded since time has passed.
+    pub(crate) yields: u32,
     /// What an engine's own randomness begins with: the same for every run of a check, as a token names no other.
     pub(crate) seed: u64,
     #[cfg(feature = "loom")]
@@ -423,6 +429,8 @@ impl Run {
             net: network::Network::default(),
             local_sets: Vec::new(),
             runtimes: 0,
+            origin_ns: 0,
+            yields: 0,
             seed: 0,
             #[cfg(feature = "loom")]
             last_access: None,
@@ -465,6 +473,8 @@ impl Run {
         self.net.begin();
         self.local_sets.clear();
         self.runtimes = 0;
+        self.origin_ns = 0;
+        self.yields = 0;
         self.potential_here = None;
         self.trace = record.then(Trace::default);
         if let Some(mirror) = &self.mirror {

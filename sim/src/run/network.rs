@@ -95,6 +95,8 @@ pub(crate) struct Socket {
     pub(super) readers: SmallVec<[u32; 2]>,
     /// On turmoil: who waits for an error.
     pub(crate) wakers: Vec<Waker>,
+    /// On turmoil: whether its network brings this one's packets.
+    pub(crate) has_carrier: bool,
 }
 
 /// What one direction between two hosts is like now.
@@ -151,6 +153,15 @@ impl Network {
         self.add_host("main".into());
     }
 
+    /// Nothing is in flight any more.
+    #[cfg(feature = "turmoil")]
+    pub(super) fn end(&mut self) {
+        self.in_flight.clear();
+        self.waiting.clear();
+        self.to_let_go.clear();
+        self.to_wake.clear();
+    }
+
     /// The host's number. `None` if there are too many.
     pub(crate) fn add_host(&mut self, name: Arc<str>) -> Option<u32> {
         let number = self.hosts.len();
@@ -177,6 +188,12 @@ impl Network {
 
     pub(crate) fn partition(&mut self, from: u32, to: u32, is_partitioned: bool) {
         self.path(from, to).is_partitioned = is_partitioned;
+        if is_partitioned {
+            let before = self.in_flight.len() + self.waiting.len();
+            self.in_flight.retain(|(_, packet)| (packet.from_host, packet.to_host) != (from, to));
+            self.waiting.retain(|packet| (packet.from_host, packet.to_host) != (from, to));
+            self.counters.dark += (before - self.in_flight.len() - self.waiting.len()) as u64;
+        }
     }
 
     pub(super) fn link(&mut self, from: u32, to: u32) -> Arc<Link> {
@@ -260,6 +277,7 @@ impl Packet {
 }
 
 pub(crate) const EDESTADDRREQ: i32 = 89;
+pub(super) const EINVAL: i32 = 22;
 pub(super) const EADDRINUSE: i32 = 98;
 pub(super) const EADDRNOTAVAIL: i32 = 99;
 pub(super) const ENETDOWN: i32 = 100;

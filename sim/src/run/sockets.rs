@@ -2,8 +2,10 @@
 
 #![expect(clippy::vec_box, reason = "packets move from queue to queue, and a box moves as a pointer")]
 
-use super::network::{EADDRINUSE, EADDRNOTAVAIL, ECONNREFUSED, EMSGSIZE, ENETDOWN, EPHEMERAL, Packet, Received, Socket, errno};
-use super::{Nature, Run, Site, State, WaitFor, Wake};
+use super::network::{
+    EADDRINUSE, EADDRNOTAVAIL, ECONNREFUSED, EINVAL, EMSGSIZE, ENETDOWN, EPHEMERAL, Packet, Received, Socket, errno,
+};
+use super::{Nature, Run, Site, State, Wake};
 use crate::choice::mix;
 use crate::engine::Engine;
 use crate::net::link::{IP_HEADER_BYTES, UDP_HEADER_BYTES};
@@ -48,6 +50,7 @@ impl Run {
             error: None,
             readers: SmallVec::new(),
             wakers: Vec::new(),
+            has_carrier: false,
         });
         Ok(self.net.sockets.len() as u32 - 1)
     }
@@ -88,7 +91,7 @@ impl Run {
         &mut self,
         me: u32,
         socket: u32,
-        to: SocketAddr,
+        mut to: SocketAddr,
         bytes: &[u8],
         site: Site,
     ) -> io::Result<Vec<Box<Packet>>> {
@@ -97,13 +100,23 @@ impl Run {
             return Err(errno(ECONNREFUSED, error));
         }
         let (from_host, mut from, fragments, obj) = (own.host, own.local, own.fragments, own.obj);
+        let is_open = own.is_open;
+        #[cfg(feature = "turmoil")]
+        let has_carrier = own.has_carrier;
         let host = &self.net.hosts[from_host as usize];
-        if !host.is_up {
+        if !host.is_up || !is_open {
             return Err(errno(ENETDOWN, io::ErrorKind::NetworkDown));
         }
         let host_address = host.address;
         if from.ip().is_unspecified() {
             from.set_ip(if to.ip().is_loopback() { to.ip() } else { host_address });
+        }
+        // To no address in particular is to this host.
+        if to.ip().is_unspecified() {
+            to.set_ip(host_address);
+        }
+        if to.port() == 0 || from.ip().is_loopback() && !to.ip().is_loopback() && to.ip() != host_address {
+            return Err(errno(EINVAL, io::ErrorKind::InvalidInput));
         }
         if bytes.len() > DATAGRAM_BYTES_MAX {
             return Err(errno(EMSGSIZE, io::ErrorKind::InvalidInput));
@@ -134,6 +147,7 @@ impl Run {
         });
         #[cfg(feature = "turmoil")]
         let is_carried = self.engine == Engine::Turmoil
+            && has_carrier
             && to_host.is_some_and(|host| host != from_host && crate::explore::turmoil::knows(host));
         #[cfg(not(feature = "turmoil"))]
         let is_carried = false;
@@ -166,7 +180,7 @@ impl Run {
         self.net.to_wake.append(&mut target.wakers);
         for reader in std::mem::take(&mut target.readers) {
             let thread = &self.threads[reader as usize];
-            if thread.state == State::Blocked && matches!(thread.waiting, Some((WaitFor::Wakeup(_), _))) {
+            if thread.state == State::Blocked && thread.is_parked {
                 self.wake(reader, Wake::Notified);
             }
         }
@@ -225,20 +239,22 @@ impl Run {
             target.readers.push(me);
         }
         let reads = &mut self.threads[me as usize].reads;
-        match reads.iter_mut().find(|(other, _)| *other == socket) {
-            Some((_, known)) => known.clone_from(waker),
-            None => reads.push((socket, waker.clone())),
+        if !reads.iter().any(|(other, known)| *other == socket && known.will_wake(waker)) {
+            reads.push((socket, waker.clone()));
         }
     }
 
     /// The wakers of this thread's reads that have something to read.
     pub(crate) fn take_ready_reads(&mut self, me: u32, ready: &mut Vec<Waker>) {
-        let (threads, net) = (&mut self.threads, &self.net);
+        let (threads, net) = (&mut self.threads, &mut self.net);
         threads[me as usize].reads.retain(|(socket, waker)| {
-            let socket = &net.sockets[*socket as usize];
+            let socket = &mut net.sockets[*socket as usize];
             let is_ready = !socket.queue.is_empty() || socket.error.is_some() || !net.hosts[socket.host as usize].is_up;
             if is_ready {
                 ready.push(waker.clone());
+            } else if !socket.readers.contains(&me) {
+                // It was woken for a packet that somebody else has taken.
+                socket.readers.push(me);
             }
             !is_ready
         });
@@ -247,9 +263,10 @@ impl Run {
     /// The host is gone, with all that its sockets had received.
     pub(crate) fn crash(&mut self, host: u32) {
         self.net.hosts[host as usize].is_up = false;
+        // Whoever else has one of its sockets has a dead one, and its port is free.
         for socket in 0..self.net.sockets.len() {
             if self.net.sockets[socket].host == host {
-                self.net.sockets[socket].queue.clear();
+                self.close(socket as u32);
                 self.wake_readers(socket as u32);
             }
         }

@@ -49,6 +49,7 @@ impl Run {
         let sleeps_only = thread.awaiting.is_empty();
         self.block(me, WaitFor::Wakeup(parker), earliest, site)?;
         self.threads[me as usize].sleeps_only = sleeps_only;
+        self.threads[me as usize].is_parked = true;
         Ok(())
     }
 
@@ -71,12 +72,26 @@ impl Run {
     #[cfg(feature = "turmoil")]
     pub(crate) fn begins_poll(&mut self, task: u32) {
         if let Some(elapsed) = turmoil::sim_elapsed() {
-            self.now_ns = super::nanos(elapsed);
+            let now_ns = self.origin_ns.saturating_add(super::nanos(elapsed));
+            if now_ns != self.now_ns {
+                self.yields = 0;
+            }
+            self.now_ns = now_ns;
         }
         let thread = &mut self.threads[task as usize];
         thread.state = State::Ready;
         thread.waiting = None;
         thread.deadline_ns = None;
+    }
+
+    /// On turmoil: a task was woken, and will be polled.
+    #[cfg(feature = "turmoil")]
+    pub(crate) fn is_woken(&mut self, task: u32) {
+        if let Some(thread) = self.threads.get_mut(task as usize)
+            && thread.state == State::Blocked
+        {
+            thread.state = State::Ready;
+        }
     }
 
     /// On turmoil: a poll has ended and the task waits, perhaps in a circle.
@@ -86,7 +101,8 @@ impl Run {
         let site = thread.awaiting.last().map_or_else(|| self.objects[obj.id as usize].site, |(_, site)| *site);
         thread.state = State::Blocked;
         thread.waiting = Some((WaitFor::Wakeup(obj), site));
-        thread.deadline_ns = thread.sleeps.iter().map(|sleep| sleep.deadline_ns).min();
+        let now_ns = self.now_ns;
+        thread.deadline_ns = thread.sleeps.iter().map(|sleep| sleep.deadline_ns).filter(|deadline| *deadline > now_ns).min();
         let is_timed = thread.deadline_ns.is_some();
         let cycle = if is_timed { None } else { self.cycle_from(task) };
         cycle.map(|cycle| self.deadlock(&cycle))

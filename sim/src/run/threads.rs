@@ -41,6 +41,7 @@ impl Run {
             wake: None,
             wait_number: 0,
             sleeps_only: false,
+            is_parked: false,
             yielded: false,
             held: SmallVec::new(),
             slot,
@@ -153,6 +154,7 @@ impl Run {
         thread.wait_number += 1;
         thread.deadline_ns = deadline_ns;
         thread.sleeps_only = false;
+        thread.is_parked = false;
         if deadline_ns.is_some() {
             self.timers += 1;
         } else if let Some(cycle) = self.cycle_from(me) {

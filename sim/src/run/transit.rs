@@ -178,7 +178,21 @@ impl Run {
     #[cfg(feature = "turmoil")]
     pub(crate) fn next_event_ns(&self) -> Option<u64> {
         let sleeps = self.threads.iter().filter(|thread| thread.state != State::Finished).flat_map(|thread| &thread.sleeps);
-        [sleeps.map(|sleep| sleep.deadline_ns).min(), self.net.next_arrival_ns()].into_iter().flatten().min()
+        [sleeps.map(|sleep| sleep.deadline_ns).filter(|deadline| *deadline > self.now_ns).min(), self.net.next_arrival_ns()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// On turmoil: what carried the network has ended. Sockets that are left are dead.
+    #[cfg(feature = "turmoil")]
+    pub(crate) fn end_network(&mut self) {
+        for socket in 0..self.net.sockets.len() {
+            if self.net.sockets[socket].is_open {
+                self.close(socket as u32);
+            }
+        }
+        self.net.end();
     }
 
     /// Packets whose time has come arrive.
@@ -235,7 +249,8 @@ impl Run {
         let obj = target.obj;
         if target.peer.is_some_and(|peer| peer != packet.from) {
             self.net.counters.refused += 1;
-            return self.note_fate(number, obj, site, Op::PacketLost, "the socket is connected to another");
+            self.note_fate(number, obj, site, Op::PacketLost, "the socket is connected to another");
+            return self.refuse(&packet);
         }
         if target.queue.len() >= RECEIVE_QUEUE_PACKETS {
             self.net.counters.overflowed += 1;
@@ -250,8 +265,8 @@ impl Run {
         let target = &mut self.net.sockets[socket as usize];
         if self.engine == Engine::Turmoil {
             self.net.to_let_go.push(packet.clone());
-            let bytes = if packet.is_carried { Vec::new() } else { packet.bytes.clone() };
-            target.queue.push_back(Box::new(Packet { bytes, ..*packet }));
+            let is_carried = packet.is_carried && target.has_carrier;
+            target.queue.push_back(Box::new(Packet { is_carried, ..*packet }));
             return;
         }
         target.queue.push_back(packet);

@@ -211,9 +211,11 @@ impl Notify {
     #[track_caller]
     pub fn notified(&self) -> impl Future<Output = ()> {
         let site = Location::caller();
+        // From here on it hears of every `notify_waiters`, as tokio's does.
+        let notified = self.inner.notified();
         async move {
             point!(self.seen, Wait, site);
-            after(self.seen, site, self.inner.notified()).await;
+            after(self.seen, site, notified).await;
         }
     }
 

@@ -14,7 +14,7 @@ pub(crate) mod turmoil;
 #[cfg(feature = "model")]
 use crate::engine::Engine;
 use crate::engine::{Primitive, Unsupported, current};
-#[cfg(feature = "model")]
+#[cfg(feature = "turmoil")]
 use crate::kernel;
 #[cfg(feature = "model")]
 pub(crate) use handle::Control;
@@ -56,10 +56,31 @@ where
         Engine::Real => {}
         #[cfg(feature = "turmoil")]
         Engine::Turmoil => return Ok(turmoil::spawn(name, future)),
-        _ => return Ok(threads::spawn(name, future, Location::caller())),
+        _ => return Ok(threads::spawn(None, name, future, Location::caller())),
     }
     let _ = (name, Location::caller());
     Ok(JoinHandle { raw: RawHandle::Real(tokio::spawn(future)) })
+}
+
+/// Runs `future` as a task of a host of the run.
+#[cfg(feature = "model")]
+#[track_caller]
+pub(crate) fn spawn_on<F>(host: u32, name: &str, future: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    #[cfg(feature = "turmoil")]
+    if current() == Engine::Turmoil {
+        return turmoil::spawn_on(host, name, future);
+    }
+    threads::spawn(Some(host), name, future, Location::caller())
+}
+
+/// Whether the current task is to end where it waits: what it does now nobody will see.
+#[cfg(feature = "model")]
+pub(crate) fn is_ending() -> bool {
+    crate::run::with(|run| run.threads[crate::run::me() as usize].control.as_ref().is_some_and(|control| control.is_aborted()))
 }
 
 /// Runs `future`, which need not be `Send`, as a task on the thread of the [`block_on`] around it: it takes turns with that one's own
@@ -110,12 +131,19 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 /// Lets other tasks run first.
 #[track_caller]
 pub fn yield_now() -> impl Future<Output = ()> {
-    YieldNow { site: Location::caller(), yielded: false }
+    YieldNow {
+        site: Location::caller(),
+        yielded: false,
+        #[cfg(feature = "turmoil")]
+        pause: None,
+    }
 }
 
 struct YieldNow {
     site: &'static Location<'static>,
     yielded: bool,
+    #[cfg(feature = "turmoil")]
+    pause: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
 impl Future for YieldNow {
@@ -128,7 +156,16 @@ impl Future for YieldNow {
         #[cfg(feature = "model")]
         match current() {
             Engine::Real => {}
-            Engine::Turmoil => kernel::point(crate::trace::Op::Yield, None, self.site),
+            #[cfg(feature = "turmoil")]
+            Engine::Turmoil => {
+                kernel::point(crate::trace::Op::Yield, None, self.site);
+                if turmoil::time_must_pass() {
+                    // Time stands still there while a task runs: one that yields until a time would never see it.
+                    let pause = std::time::Duration::from_millis(1);
+                    let _ = self.pause.insert(Box::pin(tokio::time::sleep(pause))).as_mut().poll(context);
+                    return Poll::Pending;
+                }
+            }
             _ => {
                 threads::yield_now(self.site);
                 return Poll::Ready(());

@@ -14,7 +14,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::task::{Context, Poll, Wake as WakeTask, Waker};
 
-pub(super) fn spawn<F>(name: &str, future: F, site: Site) -> JoinHandle<F::Output>
+/// A task on `host`, or on the spawner's.
+#[track_caller]
+pub(super) fn spawn<F>(host: Option<u32>, name: &str, future: F, site: Site) -> JoinHandle<F::Output>
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
@@ -25,8 +27,17 @@ where
         let value = drive(future, &own.control, &theirs).ok_or(JoinError::Aborted);
         own.end_with(value);
     };
-    let thread = thread::Builder::new().name(name).spawn(body).expect("an engine that has tasks makes threads");
-    started(&handle, &parker, thread.number());
+    // Before its first step: a wake-up, a crash or the runtime's end may come before the spawner goes on.
+    thread::Builder::new().name(name).spawn_prepared(body, |run, thread| {
+        prepare_thread(run, thread, &handle, &parker);
+        if let Some(host) = host {
+            run.threads[thread as usize].host = host;
+            if !run.net.hosts[host as usize].is_up {
+                // A host without power runs nothing.
+                handle.control.abort();
+            }
+        }
+    });
     JoinHandle { raw: RawHandle::Modelled(handle) }
 }
 
@@ -35,6 +46,7 @@ std::thread_local! {
     static HANDED_OVER: RefCell<Vec<(u64, Box<dyn Any>)>> = const { RefCell::new(Vec::new()) };
 }
 
+#[track_caller]
 pub(super) fn spawn_local<F>(future: F, site: Site) -> JoinHandle<F::Output>
 where
     F: Future + 'static,
@@ -60,12 +72,12 @@ where
         own.end_with(value);
     };
     let (name, parent) = ("local task", me());
-    let thread = thread::Builder::new().name(name).spawn_prepared(body, |run, thread| {
+    thread::Builder::new().name(name).spawn_prepared(body, |run, thread| {
+        prepare_thread(run, thread, &handle, &parker);
         run.threads[thread as usize].local_set = Some(set);
         // The spawner goes on until it waits.
         run.local_sets[set as usize] = Some(parent);
     });
-    started(&handle, &parker, thread.number());
     JoinHandle { raw: RawHandle::Modelled(handle) }
 }
 
@@ -86,11 +98,10 @@ fn prepare<T>(site: Site) -> (Handle<T>, Handle<T>, Arc<Parker>) {
     (handle, own, parker)
 }
 
-fn started<T>(handle: &Handle<T>, parker: &Parker, thread: u32) {
-    // A wake-up may come before the task has taken its first step.
+fn prepare_thread<T>(run: &mut run::Run, thread: u32, handle: &Handle<T>, parker: &Parker) {
     parker.thread.store(thread, Ordering::SeqCst);
     handle.control.number.store(thread, Ordering::SeqCst);
-    with(|run| run.threads[thread as usize].control = Some(Arc::clone(&handle.control)));
+    run.threads[thread as usize].control = Some(Arc::clone(&handle.control));
 }
 
 pub(super) fn block_on<F: Future>(future: F, site: Site) -> F::Output {
@@ -117,23 +128,28 @@ pub(super) fn block_on<F: Future>(future: F, site: Site) -> F::Output {
 
 /// Ends the tasks that are left, as tokio's runtime does when it is dropped, and waits for their ends.
 fn end_runtime(me: u32, site: Site) {
-    let mut left = with(|run| {
-        let runtime = run.threads[me as usize].runtime;
-        // The tasks that share this thread must have it to end.
-        if let Some(set) = run.threads[me as usize].local_set {
-            run.local_sets[set as usize] = None;
-            run.threads[me as usize].local_set = None;
+    loop {
+        let mut left = with(|run| {
+            let runtime = run.threads[me as usize].runtime;
+            // The tasks that share this thread must have it to end.
+            if let Some(set) = run.threads[me as usize].local_set {
+                run.local_sets[set as usize] = None;
+                run.threads[me as usize].local_set = None;
+            }
+            run.tasks_of(|thread| thread.runtime == runtime)
+        });
+        left.retain(|(thread, _)| *thread != me);
+        if left.is_empty() {
+            return;
         }
-        run.tasks_of(|thread| thread.runtime == runtime)
-    });
-    left.retain(|(thread, _)| *thread != me);
-    for (_, control) in &left {
-        control.abort();
-    }
-    for (thread, _) in left {
-        while with(|run| run.threads[thread as usize].state != run::State::Finished) {
-            kernel::block(WaitFor::Thread(thread), None, site);
-            kernel::park();
+        for (_, control) in &left {
+            control.abort();
+        }
+        for (thread, _) in left {
+            while with(|run| run.threads[thread as usize].state != run::State::Finished) {
+                kernel::block(WaitFor::Thread(thread), None, site);
+                kernel::park();
+            }
         }
     }
 }
@@ -162,12 +178,20 @@ struct Parker {
     site: Site,
     thread: AtomicU32,
     token: AtomicBool,
+    /// The task has woken itself: it wants others to go first.
+    yields: AtomicBool,
 }
 
 impl Parker {
     fn new(site: Site) -> Arc<Parker> {
         let obj = with(|run| run.create("task", Nature::Primitive, site));
-        Arc::new(Parker { obj, site, thread: AtomicU32::new(me()), token: AtomicBool::new(false) })
+        Arc::new(Parker {
+            obj,
+            site,
+            thread: AtomicU32::new(me()),
+            token: AtomicBool::new(false),
+            yields: AtomicBool::new(false),
+        })
     }
 
     /// What stops the task that waits here.
@@ -203,13 +227,18 @@ impl Parker {
                 Ok(true) => {
                     kernel::park();
                     has_waited = true;
+                    self.yields.store(false, Ordering::SeqCst);
                 }
                 Ok(false) => {
                     due.drain(..).for_each(Waker::wake);
                     if self.token.swap(false, Ordering::SeqCst) {
-                        if !has_waited && with(|run| run.leave_local_set(me)) {
-                            // Woken already, it still lets the others of its thread have their turns.
-                            kernel::point(Op::Wait, Some(self.obj), self.site);
+                        let yields = self.yields.swap(false, Ordering::SeqCst);
+                        if !has_waited && (with(|run| run.leave_local_set(me)) || yields) {
+                            // Woken already, it still lets the others of its thread have their turns; and by itself, all others.
+                            match yields {
+                                true => kernel::yield_now(self.site),
+                                false => kernel::point(Op::Wait, Some(self.obj), self.site),
+                            }
                             with(|run| run.enter_local_set(me));
                         }
                         return;
@@ -227,6 +256,9 @@ impl WakeTask for Parker {
 
     fn wake_by_ref(self: &Arc<Self>) {
         self.token.store(true, Ordering::SeqCst);
+        if me() == self.thread() {
+            self.yields.store(true, Ordering::SeqCst);
+        }
         // A waker may be kept beyond its run; there is nothing to wake then.
         run::try_with(|run| run.wake_task(self.thread(), self.obj));
     }

@@ -11,7 +11,8 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 /// A task on the host that this runs on.
 #[track_caller]
@@ -49,6 +50,45 @@ pub(crate) struct Tracked<F: Future> {
     /// Taken when it has ended.
     future: Option<Pin<Box<F>>>,
     own: Handle<F::Output>,
+    noting: Arc<Noting>,
+}
+
+/// Wakes a task, and knows that it was woken.
+pub(crate) struct Noting {
+    number: u32,
+    waker: parking_lot::Mutex<Waker>,
+    woken: AtomicBool,
+}
+
+impl Noting {
+    pub(crate) fn new(number: u32) -> Arc<Noting> {
+        Arc::new(Noting { number, waker: parking_lot::Mutex::new(Waker::noop().clone()), woken: AtomicBool::new(false) })
+    }
+}
+
+impl Wake for Noting {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.woken.store(true, Ordering::SeqCst);
+        // It waits for nobody any more. A waker may be kept beyond its run.
+        run::try_with(|run| run.is_woken(self.number));
+        let waker = self.waker.lock().clone();
+        waker.wake();
+    }
+}
+
+/// So many yields at one moment, and time passes before the next.
+const YIELDS_MAX: u32 = 1_000;
+
+/// The current task yields: whether time is to pass before it goes on.
+pub(super) fn time_must_pass() -> bool {
+    with(|run| {
+        run.yields += 1;
+        run.yields > YIELDS_MAX
+    })
 }
 
 impl<F: Future> Tracked<F> {
@@ -56,7 +96,7 @@ impl<F: Future> Tracked<F> {
         let obj = with(|run| run.create("task", Nature::Primitive, site));
         let (handle, own) = Handle::pair(Arc::new(Control::new(obj, site, number)));
         with(|run| run.threads[number as usize].control = Some(Arc::clone(&handle.control)));
-        (handle, Tracked { number, future: Some(Box::pin(future)), own })
+        (handle, Tracked { number, future: Some(Box::pin(future)), own, noting: Noting::new(number) })
     }
 
     /// Ends as this task: what its future drops it drops itself.
@@ -86,7 +126,7 @@ impl<F: Future> Future for Tracked<F> {
             return Poll::Ready(());
         }
         *this.own.control.waker.lock() = Some(context.waker().clone());
-        match poll_as(this.number, &this.own.control, future.as_mut(), context) {
+        match poll_as(this.number, &this.own.control, &this.noting, future.as_mut(), context) {
             Poll::Ready(value) => {
                 this.end(Ok(value));
                 Poll::Ready(())
@@ -108,19 +148,28 @@ impl<F: Future> Drop for Tracked<F> {
 pub(crate) fn poll_as<F: Future + ?Sized>(
     number: u32,
     control: &Control,
+    noting: &Arc<Noting>,
     future: Pin<&mut F>,
     context: &mut Context<'_>,
 ) -> Poll<F::Output> {
     let before = me();
+    noting.waker.lock().clone_from(context.waker());
+    noting.woken.store(false, Ordering::SeqCst);
+    let waker = Waker::from(Arc::clone(noting));
+    let mut context = Context::from_waker(&waker);
     set_me(number);
     crate::explore::turmoil::count_poll();
     with(|run| run.begins_poll(number));
-    let polled = match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
+    let polled = match catch_unwind(AssertUnwindSafe(|| future.poll(&mut context))) {
         Ok(polled) => polled,
         Err(_) => run::fail(Finding::new(Detector::Panic, hook::last_panic())),
     };
     if polled.is_pending() {
-        let found = with(|run| run.lock_across_await(number).or_else(|| run.waits_after_poll(number, control.obj)));
+        // One that was woken meanwhile does not wait.
+        let waits = !noting.woken.load(Ordering::SeqCst);
+        let found = with(|run| {
+            run.lock_across_await(number).or_else(|| if waits { run.waits_after_poll(number, control.obj) } else { None })
+        });
         if let Some(finding) = found {
             run::fail(finding);
         }
