@@ -8,3 +8,4 @@ pub mod buffer;
 #[cfg(test)]
 mod corpus;
 pub mod media;
+pub mod rtp;
