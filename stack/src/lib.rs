@@ -9,3 +9,4 @@ pub mod buffer;
 mod corpus;
 pub mod media;
 pub mod rtp;
+pub mod srtp;
