@@ -48,7 +48,8 @@ impl HmacSha1 {
     #[inline]
     pub(super) fn tag(&self, data: &[u8], trailer: Trailer) -> [u8; TAG_LEN] {
         let (whole, _) = data.as_chunks();
-        let last = LastBlocks::new(data, trailer);
+        let mut last = LastBlocks::EMPTY;
+        last.fill(data, trailer);
         let mut state = self.inner;
         compress(&mut state, whole);
         compress(&mut state, last.blocks());
@@ -74,7 +75,10 @@ pub(super) fn tags(jobs: &[Option<Job<'_>>; LANES]) -> [[u8; TAG_LEN]; LANES] {
     }
     // A lane with no job does the first one's work again: it costs nothing beside the others.
     let jobs: [Job<'_>; LANES] = jobs.map(|job| job.unwrap_or(*first));
-    let last = jobs.map(|job| LastBlocks::new(job.data, job.trailer));
+    let mut last = [const { LastBlocks::EMPTY }; LANES];
+    for (last, job) in last.iter_mut().zip(&jobs) {
+        last.fill(job.data, job.trailer);
+    }
     let mut rest: [&[[u8; BLOCK_LEN]]; LANES] = jobs.map(|job| job.data.as_chunks().0);
     let mut in_last = [false; LANES];
     let mut states = jobs.map(|job| job.key.inner);
@@ -116,11 +120,12 @@ struct LastBlocks {
 }
 
 impl LastBlocks {
+    const EMPTY: LastBlocks = LastBlocks { bytes: [[0; BLOCK_LEN]; 2], count: 0 };
+
     #[inline]
-    fn new(data: &[u8], trailer: Trailer) -> Self {
+    fn fill(&mut self, data: &[u8], trailer: Trailer) {
         let (whole, rest) = data.as_chunks::<BLOCK_LEN>();
-        let mut bytes = [[0; BLOCK_LEN]; 2];
-        let flat = bytes.as_flattened_mut();
+        let flat = self.bytes.as_flattened_mut();
         flat[..rest.len()].copy_from_slice(rest);
         let mut len = rest.len();
         if let Some(trailer) = trailer {
@@ -133,7 +138,7 @@ impl LastBlocks {
         // The key's block comes before the message.
         let len_bits = ((1 + whole.len()) * BLOCK_LEN + len) as u64 * 8;
         flat[count * BLOCK_LEN - 8..count * BLOCK_LEN].copy_from_slice(&len_bits.to_be_bytes());
-        LastBlocks { bytes, count }
+        self.count = count;
     }
 
     #[inline]
@@ -142,14 +147,13 @@ impl LastBlocks {
     }
 }
 
-/// The only block that follows the key's outer one: the inner hash and its padding.
+/// The only block that follows the key's outer one: the inner hash and its padding. Its parts are as wide as they are read, since a
+/// processor that reads what it has just written in smaller pieces waits until it is in the cache.
 #[inline]
 fn outer_block(inner: &State) -> [u8; BLOCK_LEN] {
-    let mut block = [0; BLOCK_LEN];
-    block[..TAG_LEN].copy_from_slice(&bytes_of(inner));
-    block[TAG_LEN] = 0x80;
-    block[BLOCK_LEN - 8..].copy_from_slice(&(8 * (BLOCK_LEN + TAG_LEN) as u64).to_be_bytes());
-    block
+    let [a, b, c, d, e] = inner.map(u128::from);
+    let parts = [a << 96 | b << 64 | c << 32 | d, e << 96 | 1 << 95, 0, 8 * (BLOCK_LEN + TAG_LEN) as u128];
+    bytemuck::cast(parts.map(u128::to_be_bytes))
 }
 
 #[inline]

@@ -27,7 +27,7 @@ const RTCP_INDEX_MAX: u32 = (1 << 31) - 1;
 pub struct Sender {
     policy: Policy,
     ring: KeyRing,
-    selected: usize,
+    selected: u32,
     streams: Streams<Stream>,
     counters: Counters,
 }
@@ -89,8 +89,7 @@ impl Sender {
 
     /// How many bytes are added to an RTP packet, and to a compound RTCP packet.
     pub fn overheads(&self) -> (usize, usize) {
-        let (profile, mki_len) = (self.policy.profile, self.ring.mki_len());
-        (profile.rtp_tag_len() + mki_len, profile.rtcp_tag_len() + mki_len + INDEX_LEN)
+        (self.ring.trailer(Protocol::Srtp).len(), self.ring.trailer(Protocol::Srtcp).len())
     }
 
     /// What became of the packets.
@@ -223,7 +222,7 @@ impl Sender {
             }
         };
         let name = self.ring.name(self.selected, Protocol::Srtp, index)?;
-        packet.reserve_tailroom(self.policy.profile.rtp_tag_len() + self.ring.mki_len())?;
+        packet.reserve_tailroom(self.ring.trailer(Protocol::Srtp).len())?;
         self.ring.derive(name);
         let begun = match self.ring.keys(name) {
             SessionKeys::Authenticated { cipher, .. } => {
@@ -295,7 +294,7 @@ impl Sender {
             return Err(SrtpError::KeyExpired { limit: 1 << 31 });
         }
         let name = self.ring.name(self.selected, Protocol::Srtcp, index.into())?;
-        packet.reserve_tailroom(self.overheads().1)?;
+        packet.reserve_tailroom(self.ring.trailer(Protocol::Srtcp).len())?;
         self.ring.derive(name);
         let encrypts = self.policy.encrypts_rtcp && !self.policy.profile.is_null();
         let index_word = (index | if encrypts { ENCRYPTED } else { 0 }).to_be_bytes();
