@@ -74,43 +74,53 @@ pub(super) fn tags(jobs: &[Option<Job<'_>>; LANES]) -> [[u8; TAG_LEN]; LANES] {
         return jobs.map(|job| job.map_or([0; TAG_LEN], |job| job.key.tag(job.data, job.trailer)));
     }
     // A lane with no job does the first one's work again: it costs nothing beside the others.
-    let jobs: [Job<'_>; LANES] = jobs.map(|job| job.unwrap_or(*first));
+    let jobs: [&Job<'_>; LANES] = std::array::from_fn(|lane| jobs[lane].as_ref().unwrap_or(first));
     let mut last = [const { LastBlocks::EMPTY }; LANES];
-    for (last, job) in last.iter_mut().zip(&jobs) {
-        last.fill(job.data, job.trailer);
+    let mut states = [INITIAL; LANES];
+    let mut rest: [&[[u8; BLOCK_LEN]]; LANES] = [&[]; LANES];
+    for lane in 0..LANES {
+        last[lane].fill(jobs[lane].data, jobs[lane].trailer);
+        states[lane] = jobs[lane].key.inner;
+        rest[lane] = jobs[lane].data.as_chunks().0;
     }
-    let mut rest: [&[[u8; BLOCK_LEN]]; LANES] = jobs.map(|job| job.data.as_chunks().0);
-    let mut in_last = [false; LANES];
-    let mut states = jobs.map(|job| job.key.inner);
-    loop {
-        for lane in 0..LANES {
-            if rest[lane].is_empty() && !std::mem::replace(&mut in_last[lane], true) {
-                rest[lane] = last[lane].blocks();
-            }
-        }
-        // As far as every lane that still has blocks has them in one piece.
-        let Some(run) = rest.iter().map(|rest| rest.len()).filter(|len| *len > 0).min() else { break };
-        let mut working = (0..LANES).filter(|lane| !rest[*lane].is_empty());
-        let first = working.next().expect("some lane has blocks, or there would be no run");
-        if working.next().is_none() {
-            compress(&mut states[first], &rest[first][..run]);
-        } else {
-            let before = states;
-            let blocks = std::array::from_fn(|lane| if rest[lane].is_empty() { &rest[first][..run] } else { &rest[lane][..run] });
-            sha1_lanes::compress(&mut states, blocks);
-            // A lane that had ended did another's work.
-            for lane in (0..LANES).filter(|lane| rest[*lane].is_empty()) {
-                states[lane] = before[lane];
-            }
-        }
-        for rest in &mut rest {
-            *rest = rest.get(run..).unwrap_or_default();
-        }
+    compress_unequal(&mut states, rest);
+    compress_unequal(&mut states, last.each_ref().map(LastBlocks::blocks));
+    let mut outer_blocks = [[[0; BLOCK_LEN]]; LANES];
+    let mut outer = [INITIAL; LANES];
+    for lane in 0..LANES {
+        outer_blocks[lane] = [outer_block(&states[lane])];
+        outer[lane] = jobs[lane].key.outer;
     }
-    let outer_blocks = states.map(|state| [outer_block(&state)]);
-    let mut outer = jobs.map(|job| job.key.outer);
     sha1_lanes::compress(&mut outer, outer_blocks.each_ref().map(|block| &block[..]));
-    outer.map(|state| bytes_of(&state))
+    outer.each_ref().map(bytes_of)
+}
+
+/// Takes each lane's blocks into its state, though some have more than others.
+#[inline]
+fn compress_unequal(states: &mut [State; LANES], mut rest: [&[[u8; BLOCK_LEN]]; LANES]) {
+    loop {
+        let lens = rest.map(|rest| rest.len());
+        let shortest = lens.into_iter().min().unwrap_or(0);
+        if shortest > 0 {
+            sha1_lanes::compress(states, rest.map(|rest| &rest[..shortest]));
+            rest = rest.map(|rest| &rest[shortest..]);
+            continue;
+        }
+        let mut working = (0..LANES).filter(|lane| lens[*lane] > 0);
+        let Some(first) = working.next() else { return };
+        if working.next().is_none() {
+            compress(&mut states[first], rest[first]);
+            return;
+        }
+        // As far as every lane that has blocks has them. One that has none does another's work, and forgets it.
+        let run = lens.into_iter().filter(|len| *len > 0).min().unwrap_or(0);
+        let before = *states;
+        sha1_lanes::compress(states, rest.map(|own| if own.is_empty() { &rest[first][..run] } else { &own[..run] }));
+        for lane in (0..LANES).filter(|lane| lens[*lane] == 0) {
+            states[lane] = before[lane];
+        }
+        rest = rest.map(|rest| rest.get(run..).unwrap_or_default());
+    }
 }
 
 /// The end of a message: what of it fills no block, the trailer, and SHA-1's padding with the length.

@@ -161,6 +161,13 @@ impl KeyRing {
         epochs.get(name.epoch).expect("they were derived when the packet was looked at")
     }
 
+    /// The keys of every packet under a master key, if they are derived once.
+    #[inline]
+    pub(super) fn fixed_keys(&self, master: u32, protocol: Protocol) -> &SessionKeys {
+        debug_assert!(!self.derives_anew());
+        &self.masters[master as usize].epochs(protocol).confirmed[0].1
+    }
+
     /// A packet was sent with these keys, or authenticated by them.
     #[inline]
     pub(super) fn count(&mut self, name: KeyName) {

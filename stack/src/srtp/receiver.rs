@@ -52,7 +52,6 @@ enum Ring {
 }
 
 /// What a packet is by its own word, before it is authenticated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Claimed {
     name: KeyName,
     ssrc: u32,
@@ -167,16 +166,24 @@ impl Receiver {
             return;
         }
         for packets in packets.chunks_mut(LANES) {
-            let claims: [Option<Claimed>; LANES] = std::array::from_fn(|place| {
-                let packet = packets.get(place)?.bytes();
-                matches!(rtp::classify(packet), Ok(rtp::Kind::Rtp)).then_some(())?;
-                self.claim_rtp(Ring::Current, packet).ok()
-            });
-            let tags = self.tags(packets, &claims);
-            for ((packet, claimed), tag) in packets.iter_mut().zip(claims).zip(&tags) {
+            // The master key and the index that each packet is taken to have, if it may be taken.
+            let mut taken = [None; LANES];
+            let mut jobs = [None; LANES];
+            for ((packet, taken), job) in packets.iter().map(Mbuf::bytes).zip(&mut taken).zip(&mut jobs) {
+                if let Ok(rtp::Kind::Rtp) = rtp::classify(packet)
+                    && let Ok(Claimed { name, index, data_len, .. }) = self.claim_rtp(Ring::Current, packet)
+                    && let SessionKeys::Authenticated { auth, .. } = self.ring.fixed_keys(name.master, Protocol::Srtp)
+                {
+                    let roc = ((index >> 16) as u32).to_be_bytes();
+                    *job = Some(Job { key: auth, data: &packet[..data_len as usize], trailer: Some(roc) });
+                    *taken = Some((name.master, index));
+                }
+            }
+            let tags = hmac_sha1::tags(&jobs);
+            for ((packet, taken), tag) in packets.iter_mut().zip(taken).zip(&tags) {
                 // The packets before it may have moved the index that it was taken to have, or be the same packet.
-                let result = match claimed {
-                    Some(claimed) if self.claim_rtp(Ring::Current, packet.bytes()) == Ok(claimed) => {
+                let result = match self.claim_rtp(Ring::Current, packet.bytes()) {
+                    Ok(claimed) if taken == Some((claimed.name.master, claimed.index)) => {
                         let result = self.admit_rtp(Ring::Current, claimed, Some(tag), packet);
                         self.counted(result)
                     }
@@ -322,16 +329,6 @@ impl Receiver {
         stream.index.commit(index);
         stream.seen.commit(index);
         Ok(())
-    }
-
-    /// The tags that the packets with a claim should have, each at its packet's place.
-    fn tags(&self, packets: &[Mbuf], claims: &[Option<Claimed>; LANES]) -> [[u8; TAG_LEN]; LANES] {
-        hmac_sha1::tags(&std::array::from_fn(|place| {
-            let Claimed { name, index, data_len, .. } = claims[place]?;
-            let SessionKeys::Authenticated { auth, .. } = self.ring.keys(name) else { return None };
-            let roc = ((index >> 16) as u32).to_be_bytes();
-            Some(Job { key: auth, data: &packets[place].bytes()[..data_len as usize], trailer: Some(roc) })
-        }))
     }
 
     fn try_unprotect_rtcp(&mut self, ring: Ring, packet: &mut Mbuf) -> Result<(), SrtpError> {
