@@ -5,8 +5,11 @@
 
 pub mod demux;
 mod error;
+pub mod extension;
 pub mod header;
+pub mod packet;
 
 pub use demux::{Kind, classify};
 pub use error::{Part, RtpError};
 pub use header::Header;
+pub use packet::{Fields, Packet};
