@@ -8,6 +8,7 @@ mod error;
 pub mod extension;
 pub mod header;
 pub mod packet;
+pub mod reception;
 pub mod rtcp;
 
 pub use demux::{Kind, classify};
