@@ -7,6 +7,7 @@ pub mod demux;
 mod error;
 pub mod extension;
 pub mod header;
+pub mod jitter;
 pub mod packet;
 pub mod reception;
 pub mod rtcp;
