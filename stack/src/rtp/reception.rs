@@ -363,6 +363,11 @@ mod tests {
             reception.receive(at(u64::MAX / 2 + 20_000 * number), number as u16, timestamp);
         }
         assert!(reception.jitter() < 10, "{}", reception.jitter());
+        let mut leaping = Reception::new(1, u32::MAX);
+        for number in 0..100u16 {
+            leaping.receive(at(u64::from(number % 2) * (u64::MAX / 3)), number, 0);
+        }
+        assert!(leaping.jitter() > u32::MAX / 100 * 99, "{}", leaping.jitter());
     }
 
     #[test]

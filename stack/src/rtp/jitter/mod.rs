@@ -362,10 +362,10 @@ impl<P> JitterBuffer<P> {
             stream.since_adjusted = 0;
             return Popped::Held;
         }
-        if may_adjust && 4 * ahead < -5 * frame {
+        if may_adjust && 4 * ahead < -5 * frame && (media >= cursor + frame || self.len > 1) {
             stream.since_adjusted = 0;
             stream.cursor = Some(cursor + frame);
-            // Where a packet is missing, leaving out its frame costs nothing.
+            // Where a packet is missing, leaving out its frame costs nothing. The only packet is not left out: then there were none.
             if media < cursor + frame {
                 self.skip(extended);
             } else if extended > stream.next {

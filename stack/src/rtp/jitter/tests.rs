@@ -255,6 +255,37 @@ fn what_comes_after_the_buffer_ran_dry_is_still_played() {
 }
 
 #[test]
+fn what_comes_late_is_not_held_on_top_of_that() {
+    let mut buffer = buffer(JitterConfig::default());
+    let mut tick = 1;
+    for number in 0..12 {
+        insert(&mut buffer, 1_000_000 + u64::from(number) * FRAME_US, number).unwrap();
+        assert_eq!(played(buffer.pop(at(1_000_000 + tick * FRAME_US))), number as u16);
+        tick += 1;
+    }
+    for _ in 0..4 {
+        assert_eq!(buffer.pop(at(1_000_000 + tick * FRAME_US)), Popped::Empty);
+        tick += 1;
+    }
+    // Under way for 100 ms, so the target grows; this packet has waited long enough.
+    insert(&mut buffer, 1_340_000, 12).unwrap();
+    assert!(buffer.target_delay() > Duration::from_millis(50));
+    assert_eq!(played(buffer.pop(at(1_000_000 + tick * FRAME_US))), 12);
+}
+
+#[test]
+fn timestamps_that_shift_by_less_than_half_a_frame_are_no_pause() {
+    let mut buffer = buffer(JitterConfig::default());
+    for (number, timestamp) in [(0, 0), (1, 230), (2, 460), (3, 620)] {
+        buffer.insert(at(1_000_000 + u64::from(timestamp) * 125), number, timestamp, number).unwrap();
+    }
+    for number in 0..4 {
+        let popped = buffer.pop(at(1_020_000 + u64::from(number) * FRAME_US));
+        assert!(matches!(popped, Popped::Packet { packet, .. } if packet == number), "{popped:?}");
+    }
+}
+
+#[test]
 fn a_pause_is_silence_and_not_loss() {
     let mut buffer = buffer(JitterConfig::default());
     insert(&mut buffer, 1_000_000, 0).unwrap();
@@ -313,6 +344,15 @@ fn a_source_that_begins_anew_is_believed_after_three_packets() {
     assert_eq!(played(buffer.pop(at(1_160_000))), 40_002);
     let counters = buffer.counters();
     assert_eq!((counters.jump, counters.reset, counters.restarts, counters.lost), (4, 6, 1, 0));
+}
+
+#[test]
+fn strays_among_the_packets_of_a_source_are_no_beginning() {
+    let mut buffer = buffer(JitterConfig::default());
+    for number in 0..5 {
+        insert(&mut buffer, 1_000_000 + u64::from(number) * FRAME_US, number).unwrap();
+        assert_eq!(reason(insert(&mut buffer, 1_000_000, 30_000 + number)), Refusal::Jump);
+    }
 }
 
 #[test]

@@ -326,6 +326,8 @@ fn lengths_are_checked_before_they_are_used() {
     assert_eq!(refused(&corpus("bye-reason-too-long")), truncated("BYE reason", 255, 3));
     assert_eq!(refused(&corpus("truncated-rr")), truncated("report block", 24, 0));
     assert_eq!(refused(&corpus("xr-block-past-the-end")), truncated("XR block", 8, 0));
+    let bye = [0x81, 203, 0, 3, 0, 0, 0, 1, 2, b'o', b'k', 0, 0, 0, 0, 0];
+    assert_eq!(refused(&bye), RtcpError::TooLong { part: "after the BYE reason", expected_max: 0, got: 4 });
     for count in 1..=31 {
         let bye = [0x80 | count, 203, 0, 0];
         assert_eq!(refused(&bye), truncated("32 bits", 4, 0));
