@@ -3,15 +3,19 @@ use super::feedback::{BitrateLimit, FullIntraRequest, Nack, ReferencePicture, Re
 use super::source::{CNAME, Chunk, Item, PRIV};
 use super::*;
 
-#[test]
-fn the_corpus_holds() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/rtcp");
+fn corpus_holds(name: &str, body: fn(&[u8])) {
     let mut count = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        properties::any(&std::fs::read(entry.unwrap().path()).unwrap());
+    for entry in std::fs::read_dir(format!("{}/../fuzz/corpus/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap() {
+        body(&std::fs::read(entry.unwrap().path()).unwrap());
         count += 1;
     }
     assert!(count > 0, "an empty corpus shows nothing");
+}
+
+#[test]
+fn the_corpora_hold() {
+    corpus_holds("rtcp", properties::reading);
+    corpus_holds("rtcp_building", properties::building);
 }
 
 proptest::proptest! {
