@@ -338,10 +338,8 @@ impl<P> JitterBuffer<P> {
         let oldest =
             self.config.media(due_us.saturating_sub(1000 * i64::from(self.config.delay_max_ms))).saturating_sub(2 * frame);
         stream.since_adjusted = stream.since_adjusted.saturating_add(1);
-        while let Some((extended, _)) = self.head().filter(|(_, media)| *media < oldest) {
-            self.skip(extended);
-        }
-        let (head, stream) = (self.head(), self.stream.as_mut().expect("it was there, and skipping does not end it"));
+        let head = self.leave_out_before(oldest);
+        let stream = self.stream.as_mut().expect("it was there, and leaving packets out does not end it");
         let Some((extended, media)) = head else {
             let Some(cursor) = &mut stream.cursor else { return Popped::Buffering };
             *cursor += frame;
@@ -368,6 +366,8 @@ impl<P> JitterBuffer<P> {
             // Where a packet is missing, leaving out its frame costs nothing. The only packet is not left out: then there were none.
             if media < cursor + frame {
                 self.skip(extended);
+                // The next one's timestamp may be before it, if the sender is odd.
+                self.leave_out_before(oldest);
             } else if extended > stream.next {
                 let passed = stream.next + 1;
                 self.pass(passed);
@@ -408,6 +408,16 @@ impl<P> JitterBuffer<P> {
         let next = self.stream.as_ref().filter(|_| self.len > 0)?.next;
         let found = |extended| self.slots[slot_of(extended, &self.config)].as_ref();
         (next..next + i64::from(self.config.capacity_packets)).find_map(found).map(|slot| (slot.extended, slot.media))
+    }
+
+    /// Leaves out heads that are older than `oldest`, and returns the next one.
+    fn leave_out_before(&mut self, oldest: i64) -> Option<(i64, i64)> {
+        loop {
+            match self.head() {
+                Some((extended, media)) if media < oldest => self.skip(extended),
+                head => return head,
+            }
+        }
     }
 
     /// Leaves out the head, which is `extended`.
