@@ -45,7 +45,8 @@ impl Transit {
             self.minima_len += 1;
         }
         // A sender whose clock is slower raises the floor, so old minima are left out.
-        let recent = self.minima[..self.minima_len].iter().filter(|(number, _)| bucket - number < FLOOR_BUCKETS as i64);
+        let last = self.minima_len.saturating_sub(FLOOR_BUCKETS)..self.minima_len;
+        let recent = self.minima[last].iter().filter(|(number, _)| bucket - number < FLOOR_BUCKETS as i64);
         self.floor_us = recent.map(|(_, minimum)| *minimum).min().unwrap_or(transit_us);
 
         let change_us = transit_us.abs_diff(self.last_us) as i64;
@@ -88,5 +89,38 @@ impl Transit {
         // Of one moment there is no slope.
         let ppm = (products * 1_000_000).checked_div(squares).unwrap_or(0);
         i32::try_from(ppm).unwrap_or(if ppm < 0 { i32::MIN } else { i32::MAX })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_drift_is_that_of_the_last_two_minutes() {
+        let mut transit = Transit::new(0, 0);
+        let mut transit_us = 0;
+        for second in 1..600 {
+            transit_us += if second < 300 { 200 } else { -100 };
+            transit.update(second * 1_000_000, transit_us);
+            match second {
+                250 => assert_eq!(transit.drift_ppm(), 200),
+                // The newest bucket is not yet full.
+                550 => assert!((-100..=-98).contains(&transit.drift_ppm()), "{}", transit.drift_ppm()),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn the_floor_is_the_least_of_late() {
+        let mut transit = Transit::new(0, 50);
+        transit.update(1_000_000, 10);
+        transit.update(6_000_000, 90);
+        assert_eq!(transit.floor_us(), 10);
+        transit.update(8_000_000, 90);
+        assert_eq!(transit.floor_us(), 90);
+        transit.update(9_000_000_000, 500);
+        assert_eq!(transit.floor_us(), 500, "after a pause, nothing of before it counts");
     }
 }

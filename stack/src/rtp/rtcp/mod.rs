@@ -2,7 +2,7 @@
 //!
 //! [`Compound::parse`] checks everything in a datagram at once and refuses it as a whole; what it returns is read by iterators that find
 //! no error, borrow the datagram and copy nothing. The same types are written: a [`List`] is either a part of a received packet or a
-//! slice of the caller's. [`wire_len`] says how much room [`write`] will need.
+//! slice of the caller's. [`wire_len`] says how much room [`write()`] will need.
 
 mod error;
 pub mod extended;
