@@ -87,7 +87,8 @@ impl Reception {
         self.last_sr = Some(((ntp_timestamp >> 16) as u32, now));
     }
 
-    /// The report block to be sent at `now`. The fraction lost is of the time since the last one, so call it once for each report.
+    /// The report block to be sent at `now`. The fraction lost is of the time since the last one, so call it once for each
+    /// report.
     pub fn report(&mut self, now: Instant) -> ReportBlock {
         let (expected, lost) = (self.expected(), self.lost());
         let expected_interval = expected - self.expected_prior;

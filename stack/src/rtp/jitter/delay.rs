@@ -73,7 +73,8 @@ impl Transit {
         Duration::from_micros((self.jitter_scaled_us >> 4) as u64)
     }
 
-    /// How much slower the sender's clock is than ours, in millionths: the slope of the floor over the last two minutes, by least squares.
+    /// How much slower the sender's clock is than ours, in millionths: the slope of the floor over the last two minutes, by least
+    /// squares.
     pub(super) fn drift_ppm(&self) -> i32 {
         let minima = &self.minima[..self.minima_len];
         let count = minima.len() as i128;

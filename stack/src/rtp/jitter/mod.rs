@@ -1,8 +1,8 @@
 //! The jitter buffer: takes packets as the network brings them, gives them at the pace of the media.
 //!
-//! It is made for a receiver with a tick: once a frame it asks [`JitterBuffer::pop`], which gives a packet or says why there is none. A
-//! packet is played so long after the fastest way through the network as the measured jitter asks for, between two limits. Where the
-//! sender's clock and ours differ, a frame is left out or held now and then.
+//! It is made for a receiver with a tick: once a frame it asks [`JitterBuffer::pop`], which gives a packet or says why there is
+//! none. A packet is played so long after the fastest way through the network as the measured jitter asks for, between two
+//! limits. Where the sender's clock and ours differ, a frame is left out or held now and then.
 
 mod delay;
 pub mod properties;
@@ -121,8 +121,8 @@ pub enum Popped<P> {
     Buffering,
 }
 
-/// What has become of all packets. [`JitterCounters::received`] is the sum of the others up to [`JitterCounters::reset`], and of those in the
-/// buffer.
+/// What has become of all packets. [`JitterCounters::received`] is the sum of the others up to [`JitterCounters::reset`], and of
+/// those in the buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JitterCounters {
     /// Packets inserted, taken or not.
@@ -363,7 +363,8 @@ impl<P> JitterBuffer<P> {
         if may_adjust && 4 * ahead < -5 * frame && (media >= cursor + frame || self.len > 1) {
             stream.since_adjusted = 0;
             stream.cursor = Some(cursor + frame);
-            // Where a packet is missing, leaving out its frame costs nothing. The only packet is not left out: then there were none.
+            // Where a packet is missing, leaving out its frame costs nothing. The only packet is not left out: then there were
+            // none.
             if media < cursor + frame {
                 self.skip(extended);
                 // The next one's timestamp may be before it, if the sender is odd.

@@ -4,8 +4,9 @@ use super::{CAPACITY_MAX, JitterBuffer, JitterConfig, JitterCounters, Popped, Re
 use sim::time::Instant;
 use std::time::Duration;
 
-/// The first four bytes are the configuration, the others arrivals and ticks. Every packet that was inserted is played, dropped, refused or in
-/// the buffer, once; packets are played in the order of their numbers, never twice, never much later than the longest delay.
+/// The first four bytes are the configuration, the others arrivals and ticks. Every packet that was inserted is played, dropped,
+/// refused or in the buffer, once; packets are played in the order of their numbers, never twice, never much later than the
+/// longest delay.
 pub fn any_arrivals(bytes: &[u8]) {
     let [rate, delay, capacity, restart, steps @ ..] = bytes else { return };
     let config = JitterConfig {

@@ -195,8 +195,8 @@ impl Nack {
         std::iter::once(self.sequence_number).chain(following.map(move |bit| self.sequence_number.wrapping_add(bit + 1)))
     }
 
-    /// Fills `nacks` with these packets, which come in their order, and says how many it filled and how many packets are in them: it
-    /// ends where `nacks` does.
+    /// Fills `nacks` with these packets, which come in their order, and says how many it filled and how many packets are in them:
+    /// it ends where `nacks` does.
     pub fn pack(sequence_numbers: &[u16], nacks: &mut [Nack]) -> (usize, usize) {
         let (mut filled, mut packed) = (0usize, 0);
         for sequence_number in sequence_numbers {

@@ -1,8 +1,8 @@
 //! RTCP: compound packets and what is in them (RFC 3550 section 6, RFC 4585, RFC 5104, RFC 3611, transport-wide feedback, REMB).
 //!
-//! [`Compound::parse`] checks everything in a datagram at once and refuses it as a whole; what it returns is read by iterators that find
-//! no error, borrow the datagram and copy nothing. The same types are written: a [`List`] is either a part of a received packet or a
-//! slice of the caller's. [`wire_len`] says how much room [`write()`] will need.
+//! [`Compound::parse`] checks everything in a datagram at once and refuses it as a whole; what it returns is read by iterators
+//! that find no error, borrow the datagram and copy nothing. The same types are written: a [`List`] is either a part of a
+//! received packet or a slice of the caller's. [`wire_len`] says how much room [`write()`] will need.
 
 mod error;
 pub mod extended;
@@ -146,8 +146,8 @@ pub fn wire_len(packets: &[Packet<'_>], rules: Rules) -> Result<usize, RtcpError
     Ok(len)
 }
 
-/// Writes these packets to the start of `room`, as one datagram without padding, and returns its length. After an error, `room` is as it
-/// was. Nothing is allocated.
+/// Writes these packets to the start of `room`, as one datagram without padding, and returns its length. After an error, `room`
+/// is as it was. Nothing is allocated.
 ///
 /// # Errors
 /// Those of [`wire_len`], and [`RtcpError::Room`].

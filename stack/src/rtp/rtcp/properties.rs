@@ -7,8 +7,8 @@ use super::*;
 use rtcp_types::prelude::{FciParser, RtcpPacketParser, RtcpPacketParserExt};
 use std::array::from_fn;
 
-/// Any bytes parse or are refused; what parses can be read to its end, is what the crate `rtcp-types` reads, and is written to packets that
-/// are the same.
+/// Any bytes parse or are refused; what parses can be read to its end, is what the crate `rtcp-types` reads, and is written to
+/// packets that are the same.
 pub fn reading(bytes: &[u8]) {
     let mut counters = RtcpCounters::default();
     let strict = Compound::parse_counted(bytes, Rules::Compound, &mut counters);
@@ -38,8 +38,8 @@ pub fn reading(bytes: &[u8]) {
     assert!(again.packets().eq(packets.iter().copied()));
 }
 
-/// The bytes say which packets to build. They are written and read again; then some of the written bytes are changed, as the rest of the
-/// bytes says, and whatever that gives is read.
+/// The bytes say which packets to build. They are written and read again; then some of the written bytes are changed, as the rest
+/// of the bytes says, and whatever that gives is read.
 pub fn building(bytes: &[u8]) {
     let (script, text) = bytes.split_at(bytes.len() / 2);
     let mut script = Script(script);

@@ -81,8 +81,8 @@ impl StatusChunk {
 }
 
 impl<'a> TransportWide<'a> {
-    /// Feedback about the packets from `base_sequence_number` on, as many of `arrivals` as fit in `room`, where it is written: the result
-    /// borrows it. [`TransportWide::packet_count`] says how many that are.
+    /// Feedback about the packets from `base_sequence_number` on, as many of `arrivals` as fit in `room`, where it is written:
+    /// the result borrows it. [`TransportWide::packet_count`] says how many that are.
     ///
     /// The reference time is in units of 64 ms, 24 bits with a sign; the feedback count goes up by one for each feedback.
     ///
