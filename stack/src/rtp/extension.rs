@@ -61,13 +61,8 @@ impl Form {
     /// How many bytes the elements take, padded to whole words.
     ///
     /// # Errors
-<<<<<<< HEAD
-    /// [`RtpError::Range`] for an identifier, a length or appbits that this form cannot say; [`RtpError::TooLong`] if 16 bits cannot
-    /// count the words.
-=======
     /// [`RtpError::Range`] for an identifier, a length or appbits that this form cannot say; [`RtpError::TooLong`] if 16 bits
     /// cannot count the words.
->>>>>>> f881dad6f4b40f8a7d329bb907eedde015b8928a
     pub fn len(self, elements: &[Element<'_>]) -> Result<usize, RtpError> {
         let (header_len, id_max, data_min, data_max) = match self {
             Form::OneByte => (1, 14, 1, 16),
@@ -118,12 +113,8 @@ impl Form {
 impl<'a> Elements<'a> {
     /// Checks the elements in `data`, the data of a header extension whose first 16 bits are `profile`.
     ///
-<<<<<<< HEAD
-    /// In the one-byte form the identifier 15, and 0 with a length, end the elements: what follows is left out (RFC 8285 section 4.2).
-=======
     /// In the one-byte form the identifier 15, and 0 with a length, end the elements: what follows is left out (RFC 8285 section
     /// 4.2).
->>>>>>> f881dad6f4b40f8a7d329bb907eedde015b8928a
     ///
     /// # Errors
     /// [`RtpError::Profile`], or [`RtpError::Truncated`] if an element says that it is longer than what is left.
@@ -226,11 +217,7 @@ pub mod properties {
 mod tests {
     use super::*;
 
-<<<<<<< HEAD
-    fn read<'a>(profile: u16, data: &'a [u8]) -> Vec<(u8, &'a [u8])> {
-=======
     fn read(profile: u16, data: &[u8]) -> Vec<(u8, &[u8])> {
->>>>>>> f881dad6f4b40f8a7d329bb907eedde015b8928a
         Elements::parse(profile, data).unwrap().iter().map(|element| (element.id, element.data)).collect()
     }
 

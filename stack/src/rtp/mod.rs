@@ -7,14 +7,10 @@ pub mod demux;
 mod error;
 pub mod extension;
 pub mod header;
-<<<<<<< HEAD
-pub mod packet;
-=======
 pub mod jitter;
 pub mod packet;
 pub mod reception;
 pub mod rtcp;
->>>>>>> f881dad6f4b40f8a7d329bb907eedde015b8928a
 
 pub use demux::{Kind, classify};
 pub use error::{Part, RtpError};
