@@ -1,11 +1,11 @@
 //! AES in counter mode (RFC 3711 section 4.1.1, RFC 6188).
 
-use aes::cipher::{BlockEncrypt, KeyInit};
-use aes::{Aes128, Aes192, Aes256, Block};
+use aes::cipher::consts::U16;
+use aes::cipher::{BlockCipher, BlockEncryptMut, BlockSizeUser, InnerIvInit, KeyInit, StreamCipher, StreamCipherCoreWrapper};
+use aes::{Aes128, Aes192, Aes256};
+use ctr::CtrCore;
+use ctr::flavors::Ctr128BE;
 
-/// Blocks that are encrypted in one go: twice what the cipher's hardware backends work on at once, so that the ten of 20 ms of G.711
-/// are one call.
-const BLOCKS: usize = 16;
 const BLOCK_LEN: usize = 16;
 
 /// A cipher with its key schedule made, and the session's salt. The key schedule is zeroised when it is dropped.
@@ -42,8 +42,8 @@ impl CounterMode {
         (self.salt ^ u128::from(ssrc) << 64 ^ u128::from(index) << 16).to_be_bytes()
     }
 
-    /// Exclusive-ors the keystream that begins at this counter block. The last 16 bits count, so there is keystream for 2^20 bytes:
-    /// no packet is as long.
+    /// Exclusive-ors the keystream that begins at this counter block. Its last 16 bits are zeros that count the blocks, of which no packet
+    /// has as many.
     #[inline]
     pub(super) fn apply_keystream(&self, initial_counter: &[u8; BLOCK_LEN], data: &mut [u8]) {
         match &self.cipher {
@@ -54,31 +54,14 @@ impl CounterMode {
     }
 }
 
+/// The cipher is borrowed: its key schedule was made once.
 #[inline]
-fn apply<C>(aes: &C, initial_counter: &[u8; BLOCK_LEN], data: &mut [u8])
+fn apply<'a, C>(aes: &'a C, initial_counter: &[u8; BLOCK_LEN], data: &mut [u8])
 where
-    C: BlockEncrypt<BlockSize = aes::cipher::consts::U16>,
+    &'a C: BlockEncryptMut + BlockCipher + BlockSizeUser<BlockSize = U16>,
 {
-    let mut counter = u128::from_be_bytes(*initial_counter);
-    let mut keystream = [Block::default(); BLOCKS];
-    for part in data.chunks_mut(BLOCKS * BLOCK_LEN) {
-        let blocks = part.len().div_ceil(BLOCK_LEN);
-        for block in &mut keystream[..blocks] {
-            *block = counter.to_be_bytes().into();
-            counter = counter.wrapping_add(1);
-        }
-        aes.encrypt_blocks(&mut keystream[..blocks]);
-        let mut whole = part.chunks_exact_mut(BLOCK_LEN);
-        let mut keys = keystream.iter();
-        for (data, key) in (&mut whole).zip(&mut keys) {
-            // The slices are of one block each.
-            let data: &mut [u8; BLOCK_LEN] = data.try_into().expect("chunks_exact gives whole blocks");
-            *data = (u128::from_ne_bytes(*data) ^ u128::from_ne_bytes((*key).into())).to_ne_bytes();
-        }
-        if let Some(key) = keys.next() {
-            whole.into_remainder().iter_mut().zip(key).for_each(|(data, key)| *data ^= key);
-        }
-    }
+    let core = CtrCore::<&C, Ctr128BE>::inner_iv_init(aes, initial_counter.into());
+    StreamCipherCoreWrapper::from_core(core).apply_keystream(data);
 }
 
 #[cfg(test)]

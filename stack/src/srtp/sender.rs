@@ -175,12 +175,16 @@ impl Sender {
             // The rollover counters of those that want a tag. All of them have the keys that are selected.
             let mut rocs = [None; LANES];
             for (packet, roc) in packets.iter_mut().zip(&mut rocs) {
-                let result = match rtp::classify(packet.bytes()) {
-                    Ok(rtp::Kind::Rtp) => self.begin_rtp(packet).map(|begun| *roc = begun.roc),
-                    Ok(rtp::Kind::Rtcp) => self.try_protect_rtcp(packet),
-                    Err(error) => Err(error.into()),
-                };
-                results.push(self.counted(result));
+                match rtp::classify(packet.bytes()) {
+                    Ok(rtp::Kind::Rtp) => match self.begin_rtp(packet) {
+                        Ok(begun) => {
+                            *roc = begun.roc;
+                            results.push(self.counted(Ok(())));
+                        }
+                        Err(error) => results.push(self.counted(Err(error))),
+                    },
+                    _ => results.push(self.protect(packet)),
+                }
             }
             let SessionKeys::Authenticated { auth, .. } = self.ring.fixed_keys(self.selected, Protocol::Srtp) else { return };
             let mut jobs = [None; LANES];
