@@ -13,7 +13,7 @@ fn parse(criterion: &mut Criterion) {
         group.bench_function("ours", |bencher| {
             bencher.iter(|| {
                 let packet = rtp::Packet::parse(black_box(&packet)).unwrap();
-                black_box((packet.ssrc(), packet.sequence_number(), packet.payload().len()))
+                black_box((packet.header().ssrc, packet.header().sequence_number, packet.payload().len()))
             });
         });
         group.bench_function("ours-header-only", |bencher| {
