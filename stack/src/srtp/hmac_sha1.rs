@@ -2,6 +2,7 @@
 
 use super::sha1_lanes::{self, LANES, State};
 use sha1::block_api::compress;
+use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
 /// How long a whole tag is, in bytes. SRTP sends the first 10 or 4.
@@ -93,6 +94,20 @@ pub(super) fn tags(jobs: &[Option<Job<'_>>; LANES]) -> [[u8; TAG_LEN]; LANES] {
     }
     sha1_lanes::compress(&mut outer, outer_blocks.each_ref().map(|block| &block[..]));
     outer.each_ref().map(bytes_of)
+}
+
+/// Whether a tag begins with these bytes. Takes the same time whatever they are: no branch looks at them.
+#[inline]
+pub(super) fn begins_with(tag: &[u8; TAG_LEN], sent: &[u8]) -> bool {
+    // Two words take a fifth of the time of ten bytes.
+    if let (10, Some((tag_head, tag_end)), Some((sent_head, sent_end))) =
+        (sent.len(), tag[..10].split_first_chunk(), sent.split_first_chunk())
+        && let (Ok(tag_end), Ok(sent_end)) = (tag_end.try_into(), sent_end.try_into())
+    {
+        let heads = u64::from_ne_bytes(*tag_head).ct_eq(&u64::from_ne_bytes(*sent_head));
+        return (heads & u16::from_ne_bytes(tag_end).ct_eq(&u16::from_ne_bytes(sent_end))).into();
+    }
+    tag[..sent.len()].ct_eq(sent).into()
 }
 
 /// Takes each lane's blocks into its state, though some have more than others.
@@ -218,6 +233,19 @@ mod tests {
                         assert_eq!(together[lane], alone[lane], "lengths {lens:?}, lane {lane} of {places:#06b}");
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_tag_begins_with_its_own_bytes_and_with_no_others() {
+        let tag: [u8; TAG_LEN] = std::array::from_fn(|at| at as u8);
+        for len in 0..=TAG_LEN {
+            assert!(begins_with(&tag, &tag[..len]));
+            for bit in 0..8 * len {
+                let mut sent = tag[..len].to_vec();
+                sent[bit / 8] ^= 1 << (bit % 8);
+                assert!(!begins_with(&tag, &sent), "{len} bytes, bit {bit}");
             }
         }
     }

@@ -14,7 +14,6 @@ use super::sha1_lanes::LANES;
 use super::streams::Streams;
 use crate::buffer::Mbuf;
 use crate::rtp::{self, header};
-use subtle::ConstantTimeEq;
 
 /// Unprotects the packets of any number of streams, under any of its master keys. Sans-IO, and for one thread at a time: see
 /// [`Session`](super::Session) for several.
@@ -166,30 +165,28 @@ impl Receiver {
             return;
         }
         for packets in packets.chunks_mut(LANES) {
-            // The master key and the index that each packet is taken to have, if it may be taken.
-            let mut taken = [None; LANES];
+            let mut claims = [const { None }; LANES];
             let mut jobs = [None; LANES];
-            for ((packet, taken), job) in packets.iter().map(Mbuf::bytes).zip(&mut taken).zip(&mut jobs) {
+            for ((packet, claimed), job) in packets.iter().map(Mbuf::bytes).zip(&mut claims).zip(&mut jobs) {
                 if let Ok(rtp::Kind::Rtp) = rtp::classify(packet)
-                    && let Ok(Claimed { name, index, data_len, .. }) = self.claim_rtp(Ring::Current, packet)
-                    && let SessionKeys::Authenticated { auth, .. } = self.ring.fixed_keys(name.master, Protocol::Srtp)
+                    && let Ok(claim) = self.claim_rtp(Ring::Current, packet)
+                    && let SessionKeys::Authenticated { auth, .. } = self.ring.fixed_keys(claim.name.master, Protocol::Srtp)
                 {
-                    let roc = ((index >> 16) as u32).to_be_bytes();
-                    *job = Some(Job { key: auth, data: &packet[..data_len as usize], trailer: Some(roc) });
-                    *taken = Some((name.master, index));
+                    let roc = ((claim.index >> 16) as u32).to_be_bytes();
+                    *job = Some(Job { key: auth, data: &packet[..claim.data_len as usize], trailer: Some(roc) });
+                    *claimed = Some(claim);
                 }
             }
             let tags = hmac_sha1::tags(&jobs);
-            for ((packet, taken), tag) in packets.iter_mut().zip(taken).zip(&tags) {
+            for ((packet, claimed), tag) in packets.iter_mut().zip(claims).zip(&tags) {
                 // The packets before it may have moved the index that it was taken to have, or be the same packet.
-                let result = match self.claim_rtp(Ring::Current, packet.bytes()) {
-                    Ok(claimed) if taken == Some((claimed.name.master, claimed.index)) => {
+                match claimed {
+                    Some(claimed) if self.still_holds(&claimed) => {
                         let result = self.admit_rtp(Ring::Current, claimed, Some(tag), packet);
-                        self.counted(result)
+                        results.push(self.counted(result));
                     }
-                    _ => self.unprotect(packet),
-                };
-                results.push(result);
+                    _ => results.push(self.unprotect(packet)),
+                }
             }
         }
     }
@@ -285,6 +282,18 @@ impl Receiver {
         Ok(Claimed { name, ssrc, index, header_len: header_len as u32, data_len: data.len() as u32 })
     }
 
+    /// Whether the claim of a packet would be the same now.
+    #[inline]
+    fn still_holds(&self, claimed: &Claimed) -> bool {
+        let &Claimed { name, ssrc, index, .. } = claimed;
+        let sequence_number = index as u16;
+        let may_be_taken = match self.streams.get(ssrc) {
+            Some(stream) => stream.index.estimate(sequence_number) == Ok(index) && stream.seen.check(ssrc, index).is_ok(),
+            None => self.streams.expect_room(ssrc).is_ok() && PacketIndex::default().estimate(sequence_number) == Ok(index),
+        };
+        may_be_taken && self.ring.name(name.master, Protocol::Srtp, index).is_ok()
+    }
+
     #[inline]
     fn try_unprotect_rtp(&mut self, ring: Ring, packet: &mut Mbuf) -> Result<(), SrtpError> {
         let claimed = self.claim_rtp(ring, packet.bytes())?;
@@ -311,7 +320,7 @@ impl Receiver {
             SessionKeys::Authenticated { cipher, auth } => {
                 let roc = (index >> 16) as u32;
                 let tag = tag.copied().unwrap_or_else(|| auth.tag(data, Some(roc.to_be_bytes())));
-                if !bool::from(tag[..sent_tag.len()].ct_eq(sent_tag)) {
+                if !hmac_sha1::begins_with(&tag, sent_tag) {
                     return Err(forged);
                 }
                 if let Some(cipher) = cipher {
@@ -356,7 +365,7 @@ impl Receiver {
             SessionKeys::Authenticated { cipher, auth } => {
                 let tag = auth.tag(&packet.bytes()[..data_len + INDEX_LEN], None);
                 let sent_tag = &packet.bytes()[data_len..][trailer.tag()];
-                if !bool::from(tag[..sent_tag.len()].ct_eq(sent_tag)) {
+                if !hmac_sha1::begins_with(&tag, sent_tag) {
                     return Err(forged);
                 }
                 if let Some(cipher) = cipher.as_ref().filter(|_| expected) {
