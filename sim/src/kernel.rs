@@ -86,7 +86,7 @@ pub(crate) fn block(wait: WaitFor, deadline_ns: Option<u64>, site: Site) {
     }
     #[cfg(feature = "turmoil")]
     if crate::engine::current() == Engine::Turmoil {
-        run::fail(with(|run| run.blocks_every_task(me, wait)));
+        run::fail(run::Run::blocks_every_task(wait));
     }
 }
 

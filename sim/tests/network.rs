@@ -583,6 +583,14 @@ fn what_turmoil_cannot_run_is_said_by_name() {
         (|| time::sleep(Duration::from_millis(1)), "time::sleep"),
         (
             || {
+                let lock = sim::sync::Mutex::new(());
+                let _held = lock.lock();
+                drop(lock.try_lock_for(Duration::from_millis(1)));
+            },
+            "sync::Mutex::try_lock_for",
+        ),
+        (
+            || {
                 let (lock, condvar) = (sim::sync::Mutex::new(()), sim::sync::Condvar::new());
                 condvar.wait(&mut lock.lock());
             },

@@ -5,4 +5,8 @@
 //! objects are safe to call from any thread, their own callbacks included; the page of each says which locks it takes.
 
 pub mod buffer;
+#[cfg(test)]
+mod corpus;
 pub mod media;
+pub mod rtp;
+pub mod srtp;

@@ -13,7 +13,6 @@ use crate::time::WALL_ORIGIN;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::panic::Location;
 use std::pin::Pin;
@@ -123,6 +122,7 @@ pub(crate) fn run_on(host: u32, task: Task) {
 #[derive(Debug)]
 pub(crate) struct Carried {
     socket: turmoil::net::UdpSocket,
+    host: u32,
     /// Which of this thread's simulations it belongs to.
     simulation: u64,
 }
@@ -137,22 +137,24 @@ pub(crate) fn bind(address: SocketAddr) -> Option<Carried> {
     let anywhere = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), address.port());
     let mut bind = std::pin::pin!(turmoil::net::UdpSocket::bind(anywhere));
     match bind.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(Ok(socket)) => Some(Carried { socket, simulation: with_carrier(|carrier| carrier.simulation) }),
+        Poll::Ready(Ok(socket)) => {
+            let (host, simulation) = (with(|run| run.threads[me() as usize].host), with_carrier(|carrier| carrier.simulation));
+            Some(Carried { socket, host, simulation })
+        }
         // A socket of a host that has crashed is still held by somebody else: turmoil has its port, and carries nothing for ours.
         _ => None,
     }
 }
 
 /// Closes turmoil's socket for one of the run, on its own host: turmoil looks for its port where it is dropped.
-pub(crate) fn close(carried: Carried, number: u32) {
-    let ends = run::try_with(|run| (run.net.sockets[number as usize].host, run.threads[me() as usize].host));
-    let Some((its, here)) = ends else { return };
+pub(crate) fn close(carried: Carried) {
+    let (its, here) = (carried.host, run::try_with(|run| run.threads[me() as usize].host));
     let (is_running, simulation) = with_carrier(|carrier| (carrier.is_running, carrier.simulation));
     if is_running && carried.simulation != simulation {
         // Turmoil would look for its port in this simulation: it goes when that has ended.
         return with_carrier(|carrier| carrier.of_others.push(carried));
     }
-    if its == here || !is_running {
+    if here.is_none_or(|here| here == its) || !is_running {
         return drop(carried);
     }
     let waker = with_carrier(|carrier| {
@@ -177,31 +179,23 @@ pub(crate) fn hand_over(carried: &Carried, given: Vec<Box<Packet>>) {
     }
 }
 
-/// What a socket has, if it has anything. What turmoil brings stands for the run's own packet; a message that is not its next one was for
-/// a socket that had the port before, and goes.
-pub(crate) fn take(carried: &Carried, number: u32, buffer: &mut [u8]) -> Option<io::Result<(usize, SocketAddr)>> {
+/// Whether turmoil has brought the packet that is next in the run's queue, where it is to bring it at all. A message that is not the
+/// next one was for a socket that had the port before, and goes.
+pub(crate) fn has_brought_next(carried: &Carried, number: u32) -> bool {
     let next = with(|run| {
         let socket = &run.net.sockets[number as usize];
-        let is_up = run.net.hosts[socket.host as usize].is_up && socket.is_open && socket.error.is_none();
-        socket.queue.front().filter(|packet| is_up && packet.is_carried).map(|packet| (packet.from, packet.bytes.clone()))
+        let is_well = socket.is_open && socket.error.is_none();
+        socket.queue.front().filter(|packet| is_well && packet.is_carried).map(|packet| (packet.from, packet.bytes.clone()))
     });
-    if let Some((from, bytes)) = next {
-        // One more than it has, so that a longer one is known.
-        let mut brought = vec![0; bytes.len() + 1];
-        loop {
-            let (length, whence) = carried.socket.try_recv_from(&mut brought).ok()?;
-            if whence == from && brought[..length] == bytes[..] {
-                break;
-            }
+    let Some((from, bytes)) = next else { return true };
+    // One more than it has, so that a longer one is known.
+    let mut brought = vec![0; bytes.len() + 1];
+    while let Ok((length, whence)) = carried.socket.try_recv_from(&mut brought) {
+        if whence == from && brought[..length] == bytes[..] {
+            return true;
         }
     }
-    let taken = with(|run| run.take_packet(me(), number))?;
-    Some(taken.map(|received| {
-        let bytes = &received.packet.bytes;
-        let length = bytes.len().min(buffer.len());
-        buffer[..length].copy_from_slice(&bytes[..length]);
-        (length, received.packet.from)
-    }))
+    false
 }
 
 /// Runs `future` as the software of the body's host, and turmoil until it has ended.

@@ -265,7 +265,7 @@ fn set_partitioned(from: &Host, to: &Host, is_partitioned: bool) -> Result<(), U
     #[cfg(feature = "model")]
     {
         crate::kernel::point(crate::trace::Op::Store, None, std::panic::Location::caller());
-        with(|run| run.net.partition(from.0.number, to.0.number, is_partitioned));
+        with(|run| run.partition(from.0.number, to.0.number, is_partitioned));
     }
     let _ = (from, to, is_partitioned);
     Ok(())

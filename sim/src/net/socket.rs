@@ -8,7 +8,7 @@ use crate::engine::{Primitive, Unsupported, current};
 #[cfg(feature = "model")]
 use crate::kernel;
 #[cfg(feature = "model")]
-use crate::run::{EDESTADDRREQ, Received, errno, me, with};
+use crate::run::{EDESTADDRREQ, errno, me, with};
 #[cfg(feature = "model")]
 use crate::trace::Op;
 use std::future::Future;
@@ -259,11 +259,11 @@ impl Simulated {
     /// What the socket has, if it has anything.
     pub(super) fn take(&self, buffer: &mut [u8]) -> Option<io::Result<(usize, SocketAddr)>> {
         #[cfg(feature = "turmoil")]
-        if let Some(carrier) = &self.carrier {
-            return crate::explore::turmoil::take(carrier, self.number, buffer);
+        if self.carrier.as_ref().is_some_and(|carrier| !crate::explore::turmoil::has_brought_next(carrier, self.number)) {
+            return None;
         }
-        let received = with(|run| run.take_packet(me(), self.number))?;
-        Some(received.map(|Received { packet }| {
+        let taken = with(|run| run.take_packet(me(), self.number))?;
+        Some(taken.map(|packet| {
             let length = packet.bytes.len().min(buffer.len());
             buffer[..length].copy_from_slice(&packet.bytes[..length]);
             (length, packet.from)
@@ -282,7 +282,7 @@ impl Drop for Simulated {
         });
         #[cfg(feature = "turmoil")]
         if let Some(carrier) = self.carrier.take() {
-            crate::explore::turmoil::close(carrier, self.number);
+            crate::explore::turmoil::close(carrier);
         }
     }
 }

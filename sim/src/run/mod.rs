@@ -31,7 +31,7 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 pub use network::Counters;
-pub(crate) use network::{EDESTADDRREQ, Received, errno};
+pub(crate) use network::{EDESTADDRREQ, errno};
 #[cfg(feature = "turmoil")]
 pub(crate) use network::{Packet, RECEIVE_QUEUE_PACKETS};
 

@@ -130,11 +130,6 @@ pub(crate) struct Packet {
     pub(super) clocks: Option<Box<(VectorClock, VectorClock)>>,
 }
 
-/// What a receiver is given.
-pub(crate) struct Received {
-    pub(crate) packet: Box<Packet>,
-}
-
 impl Network {
     /// Forgets the last run.
     pub(super) fn begin(&mut self) {
@@ -184,16 +179,6 @@ impl Network {
 
     pub(crate) fn set_default_link(&mut self, link: Link) {
         self.default_link = Some(Arc::new(link));
-    }
-
-    pub(crate) fn partition(&mut self, from: u32, to: u32, is_partitioned: bool) {
-        self.path(from, to).is_partitioned = is_partitioned;
-        if is_partitioned {
-            let before = self.in_flight.len() + self.waiting.len();
-            self.in_flight.retain(|(_, packet)| (packet.from_host, packet.to_host) != (from, to));
-            self.waiting.retain(|packet| (packet.from_host, packet.to_host) != (from, to));
-            self.counters.dark += (before - self.in_flight.len() - self.waiting.len()) as u64;
-        }
     }
 
     pub(super) fn link(&mut self, from: u32, to: u32) -> Arc<Link> {

@@ -2,9 +2,7 @@
 
 #![expect(clippy::vec_box, reason = "packets move from queue to queue, and a box moves as a pointer")]
 
-use super::network::{
-    EADDRINUSE, EADDRNOTAVAIL, ECONNREFUSED, EINVAL, EMSGSIZE, ENETDOWN, EPHEMERAL, Packet, Received, Socket, errno,
-};
+use super::network::{EADDRINUSE, EADDRNOTAVAIL, ECONNREFUSED, EINVAL, EMSGSIZE, ENETDOWN, EPHEMERAL, Packet, Socket, errno};
 use super::{Nature, Run, Site, State, Wake};
 use crate::choice::mix;
 use crate::engine::Engine;
@@ -157,12 +155,12 @@ impl Run {
         match (to_host, link) {
             (None, _) => {
                 self.net.counters.unroutable += 1;
-                self.note_fate(number, obj, site, Op::PacketLost, "no host has this address");
+                self.note_fate(number, site, Op::PacketLost, "no host has this address");
                 Ok(Vec::new())
             }
             // A host's own packets go no way.
             (Some(to_host), None) => Ok(self.launch(packet(to_host, bytes.to_vec()), None, self.now_ns)),
-            (Some(to_host), Some(link)) => Ok(self.carry_over(packet(to_host, bytes.to_vec()), &link, obj)),
+            (Some(to_host), Some(link)) => Ok(self.carry_over(packet(to_host, bytes.to_vec()), &link)),
         }
     }
 
@@ -204,7 +202,7 @@ impl Run {
     }
 
     /// The next packet of a socket, or what an ICMP message said, if there is either.
-    pub(crate) fn take_packet(&mut self, me: u32, socket: u32) -> Option<io::Result<Received>> {
+    pub(crate) fn take_packet(&mut self, me: u32, socket: u32) -> Option<io::Result<Box<Packet>>> {
         let own = &mut self.net.sockets[socket as usize];
         if let Some(error) = own.error.take() {
             return Some(Err(errno(ECONNREFUSED, error)));
@@ -221,10 +219,10 @@ impl Run {
         }
         self.record(me, Op::PacketReceived, Some(obj), packet.site);
         if self.trace.is_some() {
-            let name = self.tell_packet(number);
+            let name = format!("packet {number}");
             self.name_last_event(&name);
         }
-        Some(Ok(Received { packet }))
+        Some(Ok(packet))
     }
 
     /// The current thread's task waits for a packet.
@@ -265,7 +263,7 @@ impl Run {
         self.net.hosts[host as usize].is_up = false;
         // Whoever else has one of its sockets has a dead one, and its port is free.
         for socket in 0..self.net.sockets.len() {
-            if self.net.sockets[socket].host == host {
+            if self.net.sockets[socket].host == host && self.net.sockets[socket].is_open {
                 self.close(socket as u32);
                 self.wake_readers(socket as u32);
             }

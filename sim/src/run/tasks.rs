@@ -110,17 +110,12 @@ impl Run {
 
     /// On turmoil: a task is about to block the thread that every task needs, the one that could let it go on included.
     #[cfg(feature = "turmoil")]
-    pub(crate) fn blocks_every_task(&self, task: u32, wait: WaitFor) -> Finding {
+    pub(crate) fn blocks_every_task(wait: WaitFor) -> Finding {
         use crate::Primitive;
         let primitive = match wait {
-            WaitFor::Lock(obj) => {
-                let object = &self.objects[obj.id as usize];
-                let holder = object.owner.or(object.shared.first().copied());
-                let holder = holder.map_or("nobody".to_owned(), |holder| self.thread_name(holder));
-                let reason =
-                    format!("{} wants {}, which {holder} holds while it waits", self.thread_name(task), self.object_name(obj));
-                return Finding::new(Detector::LockAcrossAwait, reason);
-            }
+            // A lock that another holds was reported where that one began to wait, and its own holder makes a cycle: what is left has a
+            // time.
+            WaitFor::Lock(_) => Primitive::MutexTryLockFor,
             WaitFor::Sleep => Primitive::Sleep,
             WaitFor::Thread(_) => Primitive::Spawn,
             // Blocking channels and parking are built on conditions.

@@ -5,7 +5,7 @@
 #[cfg(feature = "turmoil")]
 use super::State;
 use super::network::{Packet, RECEIVE_QUEUE_PACKETS};
-use super::{NETWORK_LANE, Obj, Run, Site};
+use super::{NETWORK_LANE, Run, Site};
 use crate::choice::{Kind, mix};
 use crate::engine::Engine;
 use crate::net::link::{Arrivals, Chance, Link, Loss};
@@ -19,7 +19,7 @@ const EARLY_ARRIVAL_ODDS: Chance = Chance((1 << 32) / 8);
 
 impl Run {
     /// What the link does to a packet.
-    pub(super) fn carry_over(&mut self, mut packet: Box<Packet>, link: &Link, obj: Obj) -> Vec<Box<Packet>> {
+    pub(super) fn carry_over(&mut self, mut packet: Box<Packet>, link: &Link) -> Vec<Box<Packet>> {
         let (number, site, ends) = (packet.number, packet.site, (packet.from_host, packet.to_host));
         let now_ns = self.now_ns;
         if link.outage.is_possible() && self.choose_with_odds(Kind::Outage, 2, link.outage) == 1 {
@@ -28,17 +28,17 @@ impl Run {
         }
         if self.is_dark(ends) {
             self.net.counters.dark += 1;
-            self.note_fate(number, obj, site, Op::PacketLost, "the link is dark");
+            self.note_fate(number, site, Op::PacketLost, "the link is dark");
             return Vec::new();
         }
         if self.is_lost(link, ends, link.fragments(packet.bytes.len())) {
             self.net.counters.lost += 1;
-            self.note_fate(number, obj, site, Op::PacketLost, "the link lost it");
+            self.note_fate(number, site, Op::PacketLost, "the link lost it");
             return Vec::new();
         }
         let Some(departure_ns) = self.pass_bottleneck(link, ends, packet.bytes.len()) else {
             self.net.counters.dropped += 1;
-            self.note_fate(number, obj, site, Op::PacketLost, "dropped by a full queue");
+            self.note_fate(number, site, Op::PacketLost, "dropped by a full queue");
             return Vec::new();
         };
         let copy = link.duplicate.is_possible() && self.choose_with_odds(Kind::Duplicate, 2, link.duplicate) == 1;
@@ -50,7 +50,7 @@ impl Run {
             if let Some(bit) = bit.checked_sub(1) {
                 packet.bytes[(bit / 8) as usize] ^= 1 << (bit % 8);
                 self.net.counters.corrupted += 1;
-                self.note_fate(number, obj, site, Op::PacketHarmed, &format!("bit {bit} is flipped"));
+                self.note_fate(number, site, Op::PacketHarmed, &format!("bit {bit} is flipped"));
             }
         }
         if link.truncate.is_possible() {
@@ -58,7 +58,7 @@ impl Run {
             if cut > 0 {
                 packet.bytes.truncate(packet.bytes.len() - cut as usize);
                 self.net.counters.truncated += 1;
-                self.note_fate(number, obj, site, Op::PacketHarmed, &format!("{cut} bytes are cut off"));
+                self.note_fate(number, site, Op::PacketHarmed, &format!("{cut} bytes are cut off"));
             }
         }
         let is_timed = link.arrivals == Arrivals::Timed;
@@ -78,7 +78,7 @@ impl Run {
         let mut launched = self.launch(packet, is_timed.then_some(link), arrival_ns);
         if waits {
             self.net.counters.reordered += 1;
-            self.note_fate(number, obj, site, Op::PacketHarmed, "it will be overtaken");
+            self.note_fate(number, site, Op::PacketHarmed, "it will be overtaken");
             let key = (arrival_ns, self.net.orders);
             self.net.path(ends.0, ends.1).overtaken.push(key);
         } else if is_timed {
@@ -86,7 +86,7 @@ impl Run {
         }
         if let Some(copy) = copy {
             self.net.counters.duplicated += 1;
-            self.note_fate(number, obj, site, Op::PacketHarmed, "it is duplicated");
+            self.note_fate(number, site, Op::PacketHarmed, "it is duplicated");
             launched.extend(self.launch(copy, is_timed.then_some(link), arrival_ns));
             if waits {
                 let key = (arrival_ns, self.net.orders);
@@ -125,6 +125,28 @@ impl Run {
                 self.net.orders += 1;
                 self.net.schedule((arrival_ns.min(key.0), self.net.orders), packet);
             }
+        }
+    }
+
+    /// Closes or opens the way from one host to another. What is on it when it closes is lost.
+    pub(crate) fn partition(&mut self, from: u32, to: u32, is_partitioned: bool) {
+        self.net.path(from, to).is_partitioned = is_partitioned;
+        if !is_partitioned {
+            return;
+        }
+        let is_on_it = |packet: &Packet| (packet.from_host, packet.to_host) == (from, to);
+        let mut lost: Vec<(u64, Site)> = Vec::new();
+        let mut keep = |packet: &Packet| {
+            if is_on_it(packet) {
+                lost.push((packet.number, packet.site));
+            }
+            !is_on_it(packet)
+        };
+        self.net.in_flight.retain(|(_, packet)| keep(packet));
+        self.net.waiting.retain(|packet| keep(packet));
+        self.net.counters.dark += lost.len() as u64;
+        for (number, site) in lost {
+            self.note_fate(number, site, Op::PacketLost, "the way was closed before it arrived");
         }
     }
 
@@ -235,26 +257,25 @@ impl Run {
     pub(super) fn arrive(&mut self, packet: Box<Packet>) {
         let ends = (packet.from_host, packet.to_host);
         let (number, site) = (packet.number, packet.site);
-        let Some(obj) = self.net.sockets.first().map(|socket| socket.obj) else { return };
         if !self.net.hosts[ends.1 as usize].is_up || ends.0 != ends.1 && self.is_dark(ends) {
             self.net.counters.dark += 1;
-            return self.note_fate(number, obj, site, Op::PacketLost, "it finds the link dark or the host down");
+            return self.note_fate(number, site, Op::PacketLost, "it finds the link dark or the host down");
         }
         let Some(socket) = self.net.socket_at(ends.1, packet.to) else {
             self.net.counters.refused += 1;
-            self.note_fate(number, obj, site, Op::PacketLost, "no socket has this port");
+            self.note_fate(number, site, Op::PacketLost, "no socket has this port");
             return self.refuse(&packet);
         };
         let target = &mut self.net.sockets[socket as usize];
         let obj = target.obj;
         if target.peer.is_some_and(|peer| peer != packet.from) {
             self.net.counters.refused += 1;
-            self.note_fate(number, obj, site, Op::PacketLost, "the socket is connected to another");
+            self.note_fate(number, site, Op::PacketLost, "the socket is connected to another");
             return self.refuse(&packet);
         }
         if target.queue.len() >= RECEIVE_QUEUE_PACKETS {
             self.net.counters.overflowed += 1;
-            return self.note_fate(number, obj, site, Op::PacketLost, "the receiver's queue is full");
+            return self.note_fate(number, site, Op::PacketLost, "the receiver's queue is full");
         }
         self.net.counters.arrived += 1;
         self.record(NETWORK_LANE, Op::PacketArrived, Some(obj), site);
@@ -306,13 +327,9 @@ impl Run {
         self.trace.as_mut()?.packets.iter_mut().rfind(|packet| packet.number == number)
     }
 
-    pub(super) fn tell_packet(&self, number: u64) -> String {
-        format!("packet {number}")
-    }
-
     /// What became of a packet, other than that it arrived.
-    pub(super) fn note_fate(&mut self, number: u64, obj: Obj, site: Site, op: Op, fate: &str) {
-        self.record(NETWORK_LANE, op, Some(obj), site);
+    pub(super) fn note_fate(&mut self, number: u64, site: Site, op: Op, fate: &str) {
+        self.record(NETWORK_LANE, op, None, site);
         self.hash = mix(self.hash, number);
         if self.trace.is_some() {
             let name = format!("packet {number}: {fate}");

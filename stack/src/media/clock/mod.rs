@@ -239,13 +239,7 @@ mod tests {
 
     #[test]
     fn the_corpus_holds() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/clock_core");
-        let mut count = 0;
-        for entry in std::fs::read_dir(folder).unwrap() {
-            properties::any_pace(&std::fs::read(entry.unwrap().path()).unwrap());
-            count += 1;
-        }
-        assert!(count > 0, "an empty corpus shows nothing");
+        crate::corpus::each("clock_core", properties::any_pace);
     }
 
     proptest::proptest! {

@@ -1,0 +1,221 @@
+//! HMAC-SHA1 with the key's two blocks hashed once, for one packet or for several at once.
+
+use super::sha1_lanes::{self, LANES, State};
+use sha1::block_api::compress;
+use zeroize::Zeroize;
+
+/// How long a whole tag is, in bytes. SRTP sends the first 10 or 4.
+pub(super) const TAG_LEN: usize = 20;
+
+const BLOCK_LEN: usize = 64;
+const INITIAL: State = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
+
+/// The states of SHA-1 after the key's inner and outer block (RFC 2104). They are as good as the key, and zeroised when dropped.
+pub(super) struct HmacSha1 {
+    inner: State,
+    outer: State,
+}
+
+/// What one packet's tag is made of.
+#[derive(Clone, Copy)]
+pub(super) struct Job<'a> {
+    pub(super) key: &'a HmacSha1,
+    pub(super) data: &'a [u8],
+    /// What follows the data though it is not sent: SRTP's rollover counter.
+    pub(super) trailer: Trailer,
+}
+
+/// Nothing, or four bytes.
+pub(super) type Trailer = Option<[u8; 4]>;
+
+impl HmacSha1 {
+    /// # Panics
+    /// If the key is longer than a block: SRTP's have 20 bytes.
+    pub(super) fn new(key: &[u8]) -> Self {
+        assert!(key.len() <= BLOCK_LEN, "expected at most {BLOCK_LEN} bytes of key, got {}", key.len());
+        let state_after = |pad: u8| {
+            let mut block = [pad; BLOCK_LEN];
+            block.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key);
+            let mut state = INITIAL;
+            compress(&mut state, &[block]);
+            block.zeroize();
+            state
+        };
+        HmacSha1 { inner: state_after(0x36), outer: state_after(0x5c) }
+    }
+
+    /// The tag of one packet.
+    #[inline]
+    pub(super) fn tag(&self, data: &[u8], trailer: Trailer) -> [u8; TAG_LEN] {
+        let (whole, _) = data.as_chunks();
+        let last = LastBlocks::new(data, trailer);
+        let mut state = self.inner;
+        compress(&mut state, whole);
+        compress(&mut state, last.blocks());
+        let mut outer = self.outer;
+        compress(&mut outer, &[outer_block(&state)]);
+        bytes_of(&outer)
+    }
+}
+
+impl Drop for HmacSha1 {
+    fn drop(&mut self) {
+        self.inner.zeroize();
+        self.outer.zeroize();
+    }
+}
+
+/// The tags of up to [`LANES`] packets, of any lengths, each in its job's place. One tag alone is bound to wait for each of its rounds;
+/// together they fill each other's waits, where the processor has the instructions.
+pub(super) fn tags(jobs: &[Option<Job<'_>>; LANES]) -> [[u8; TAG_LEN]; LANES] {
+    let Some(first) = jobs.iter().flatten().next() else { return [[0; TAG_LEN]; LANES] };
+    if jobs.iter().flatten().count() == 1 || !sha1_lanes::are_available() {
+        return jobs.map(|job| job.map_or([0; TAG_LEN], |job| job.key.tag(job.data, job.trailer)));
+    }
+    // A lane with no job does the first one's work again: it costs nothing beside the others.
+    let jobs: [Job<'_>; LANES] = jobs.map(|job| job.unwrap_or(*first));
+    let last = jobs.map(|job| LastBlocks::new(job.data, job.trailer));
+    let mut rest: [&[[u8; BLOCK_LEN]]; LANES] = jobs.map(|job| job.data.as_chunks().0);
+    let mut in_last = [false; LANES];
+    let mut states = jobs.map(|job| job.key.inner);
+    loop {
+        for lane in 0..LANES {
+            if rest[lane].is_empty() && !std::mem::replace(&mut in_last[lane], true) {
+                rest[lane] = last[lane].blocks();
+            }
+        }
+        // As far as every lane that still has blocks has them in one piece.
+        let Some(run) = rest.iter().map(|rest| rest.len()).filter(|len| *len > 0).min() else { break };
+        let mut working = (0..LANES).filter(|lane| !rest[*lane].is_empty());
+        let first = working.next().expect("some lane has blocks, or there would be no run");
+        if working.next().is_none() {
+            compress(&mut states[first], &rest[first][..run]);
+        } else {
+            let before = states;
+            let blocks = std::array::from_fn(|lane| if rest[lane].is_empty() { &rest[first][..run] } else { &rest[lane][..run] });
+            sha1_lanes::compress(&mut states, blocks);
+            // A lane that had ended did another's work.
+            for lane in (0..LANES).filter(|lane| rest[*lane].is_empty()) {
+                states[lane] = before[lane];
+            }
+        }
+        for rest in &mut rest {
+            *rest = rest.get(run..).unwrap_or_default();
+        }
+    }
+    let outer_blocks = states.map(|state| [outer_block(&state)]);
+    let mut outer = jobs.map(|job| job.key.outer);
+    sha1_lanes::compress(&mut outer, outer_blocks.each_ref().map(|block| &block[..]));
+    outer.map(|state| bytes_of(&state))
+}
+
+/// The end of a message: what of it fills no block, the trailer, and SHA-1's padding with the length.
+struct LastBlocks {
+    bytes: [[u8; BLOCK_LEN]; 2],
+    count: usize,
+}
+
+impl LastBlocks {
+    #[inline]
+    fn new(data: &[u8], trailer: Trailer) -> Self {
+        let (whole, rest) = data.as_chunks::<BLOCK_LEN>();
+        let mut bytes = [[0; BLOCK_LEN]; 2];
+        let flat = bytes.as_flattened_mut();
+        flat[..rest.len()].copy_from_slice(rest);
+        let mut len = rest.len();
+        if let Some(trailer) = trailer {
+            flat[len..len + 4].copy_from_slice(&trailer);
+            len += 4;
+        }
+        flat[len] = 0x80;
+        // The padding byte and 64 bits of length have to fit.
+        let count = if len + 1 + 8 <= BLOCK_LEN { 1 } else { 2 };
+        // The key's block comes before the message.
+        let len_bits = ((1 + whole.len()) * BLOCK_LEN + len) as u64 * 8;
+        flat[count * BLOCK_LEN - 8..count * BLOCK_LEN].copy_from_slice(&len_bits.to_be_bytes());
+        LastBlocks { bytes, count }
+    }
+
+    #[inline]
+    fn blocks(&self) -> &[[u8; BLOCK_LEN]] {
+        &self.bytes[..self.count]
+    }
+}
+
+/// The only block that follows the key's outer one: the inner hash and its padding.
+#[inline]
+fn outer_block(inner: &State) -> [u8; BLOCK_LEN] {
+    let mut block = [0; BLOCK_LEN];
+    block[..TAG_LEN].copy_from_slice(&bytes_of(inner));
+    block[TAG_LEN] = 0x80;
+    block[BLOCK_LEN - 8..].copy_from_slice(&(8 * (BLOCK_LEN + TAG_LEN) as u64).to_be_bytes());
+    block
+}
+
+#[inline]
+fn bytes_of(state: &State) -> [u8; TAG_LEN] {
+    let mut bytes = [0; TAG_LEN];
+    for (bytes, word) in bytes.chunks_exact_mut(4).zip(state) {
+        bytes.copy_from_slice(&word.to_be_bytes());
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::vectors::hex;
+    use super::*;
+
+    /// RFC 2202 section 3, the keys that are no longer than a block.
+    #[test]
+    fn tags_are_those_of_the_rfc() {
+        let cases: [(&[u8], &[u8], &str); 5] = [
+            (&[0x0b; 20], b"Hi There", "b617318655057264e28bc0b6fb378c8ef146be00"),
+            (b"Jefe", b"what do ya want for nothing?", "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"),
+            (&[0xaa; 20], &[0xdd; 50], "125d7342b9ac11cd91a39af48aa17b4f63f175d3"),
+            (&hex("0102030405060708090a0b0c0d0e0f10111213141516171819"), &[0xcd; 50], "4c9007f4026250c6bc8414f9bf50c86c2d7235da"),
+            (&[0x0c; 20], b"Test With Truncation", "4c1a03424b55e07fe7f27be1d58bb9324a9a5a04"),
+        ];
+        for (key, data, tag) in cases {
+            assert_eq!(HmacSha1::new(key).tag(data, None)[..], hex(tag));
+        }
+    }
+
+    /// Lengths of every kind beside each other, with and without a trailer, for every set of jobs.
+    #[test]
+    fn several_at_once_are_each_as_alone() {
+        if !sha1_lanes::are_available() {
+            println!("SKIPPED lanes of SHA-1: this processor has not the instructions; the fallback is tested");
+        }
+        let bytes: Vec<u8> = (0..400u16).map(|at| at as u8).collect();
+        let keys: Vec<HmacSha1> = (0..LANES as u8).map(|key| HmacSha1::new(&[key; 20])).collect();
+        for a in (0..140).chain([255, 256, 257, 383, 384]) {
+            for b in [0, 1, 50, 51, 55, 56, 59, 60, 63, 64, 65, 119, 120, 128, 172, 300] {
+                let lens = [a, b, (a * 7 + b) % 400, (a + 3 * b) % 130];
+                let jobs: [Job<'_>; LANES] = std::array::from_fn(|lane| {
+                    let trailer = ((a + b + lane) % 2 == 0).then_some([1, 2, 3, lane as u8]);
+                    Job { key: &keys[lane], data: &bytes[..lens[lane]], trailer }
+                });
+                let alone = jobs.map(|job| job.key.tag(job.data, job.trailer));
+                for places in 0..1 << LANES {
+                    let is_there = |lane: usize| places & (1 << lane) != 0;
+                    let together = tags(&std::array::from_fn(|lane| is_there(lane).then_some(jobs[lane])));
+                    for lane in (0..LANES).filter(|lane| is_there(*lane)) {
+                        assert_eq!(together[lane], alone[lane], "lengths {lens:?}, lane {lane} of {places:#06b}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_trailer_is_as_if_it_were_data() {
+        let key = HmacSha1::new(&[7; 20]);
+        for len in 0..200 {
+            let mut data = vec![9; len];
+            let tag = key.tag(&data, Some([1, 2, 3, 4]));
+            data.extend_from_slice(&[1, 2, 3, 4]);
+            assert_eq!(tag, key.tag(&data, None), "{len}");
+        }
+    }
+}

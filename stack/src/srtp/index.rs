@@ -1,0 +1,112 @@
+//! The packet index: the rollover counter and the sequence number, which is all of it that a packet carries.
+
+use super::SrtpError;
+
+/// The 48 bits of a packet index: ROC * 2^16 + SEQ.
+const INDEX_MAX: u64 = (1 << 48) - 1;
+
+/// The highest index of a stream so far, from which that of the next packet is told (RFC 3711 section 3.3.1).
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct PacketIndex {
+    /// Of authenticated packets only.
+    highest: Option<u64>,
+    /// What signalling said of the rollover counter: the next packet has it.
+    announced_roc: Option<u32>,
+}
+
+impl PacketIndex {
+    /// The index that a packet with this sequence number has, most likely: of those that end in it, the one next to the highest.
+    /// Changes nothing: until the packet is authenticated, its sequence number is anyone's word.
+    ///
+    /// # Errors
+    /// [`SrtpError::KeyExpired`] when every index is used.
+    #[inline]
+    pub(super) fn estimate(&self, sequence_number: u16) -> Result<u64, SrtpError> {
+        let with_roc = |roc: u64| (roc << 16) | u64::from(sequence_number);
+        if let Some(roc) = self.announced_roc {
+            return Ok(with_roc(u64::from(roc)));
+        }
+        let Some(highest) = self.highest else { return Ok(with_roc(0)) };
+        let (roc, newest) = (highest >> 16, i32::from(highest as u16));
+        let ahead = i32::from(sequence_number) - newest;
+        let index = if newest < 1 << 15 && ahead > 1 << 15 {
+            // Before the first rollover there is nothing earlier: it is a jump ahead.
+            with_roc(roc.saturating_sub(1))
+        } else if newest >= 1 << 15 && -ahead > 1 << 15 {
+            with_roc(roc + 1)
+        } else {
+            with_roc(roc)
+        };
+        match index <= INDEX_MAX {
+            true => Ok(index),
+            false => Err(SrtpError::KeyExpired { limit: 1 << 48 }),
+        }
+    }
+
+    /// A packet with this index was authenticated, or is sent.
+    #[inline]
+    pub(super) fn commit(&mut self, index: u64) {
+        self.announced_roc = None;
+        if self.highest.is_none_or(|highest| index > highest) {
+            self.highest = Some(index);
+        }
+    }
+
+    /// The rollover counter: of the highest packet, or as it was announced.
+    pub(super) fn roc(&self) -> u32 {
+        self.announced_roc.unwrap_or_else(|| (self.highest.unwrap_or(0) >> 16) as u32)
+    }
+
+    /// The next packet has this rollover counter. Lower than that of the highest packet it cannot be.
+    pub(super) fn announce_roc(&mut self, ssrc: u32, roc: u32) -> Result<(), SrtpError> {
+        let expected_min = (self.highest.unwrap_or(0) >> 16) as u32;
+        if roc < expected_min {
+            return Err(SrtpError::RolloverCounter { ssrc, expected_min, got: roc });
+        }
+        self.announced_roc = Some(roc);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every distance around every rollover: the estimate is the index itself as long as the packet lies within 2^15 of the highest.
+    #[test]
+    fn the_estimate_is_the_nearest_index() {
+        for base in [0u64, 0x7fff, 0x8000, 0xffff, 0x1_0000, 0x1_7fff, 0x1_8000, 0x2_0001, 0xffff_8000] {
+            let index = PacketIndex { highest: Some(base), announced_roc: None };
+            for distance in -0x7fff..=0x7fff_i64 {
+                let Some(truth) = base.checked_add_signed(distance) else { continue };
+                assert_eq!(index.estimate(truth as u16), Ok(truth), "{base:#x} {distance}");
+            }
+        }
+    }
+
+    #[test]
+    fn before_the_first_rollover_nothing_is_earlier() {
+        let index = PacketIndex { highest: Some(100), announced_roc: None };
+        assert_eq!(index.estimate(65_000), Ok(65_000));
+        assert_eq!(PacketIndex::default().estimate(65_535), Ok(65_535));
+    }
+
+    #[test]
+    fn the_last_index_is_the_last() {
+        let index = PacketIndex { highest: Some(INDEX_MAX), announced_roc: None };
+        assert_eq!(index.estimate(0xffff), Ok(INDEX_MAX));
+        assert_eq!(index.estimate(0), Err(SrtpError::KeyExpired { limit: 1 << 48 }));
+    }
+
+    #[test]
+    fn an_announced_counter_is_used_once_and_never_goes_back() {
+        let mut index = PacketIndex::default();
+        index.announce_roc(7, 3).unwrap();
+        assert_eq!((index.roc(), index.estimate(9)), (3, Ok(0x3_0009)));
+        index.commit(0x3_0009);
+        assert_eq!(index.announce_roc(7, 2), Err(SrtpError::RolloverCounter { ssrc: 7, expected_min: 3, got: 2 }));
+        assert_eq!((index.roc(), index.estimate(8)), (3, Ok(0x3_0008)));
+        index.commit(0x3_0008);
+        assert_eq!(index.estimate(10), Ok(0x3_000a), "a late packet moves nothing back");
+    }
+}

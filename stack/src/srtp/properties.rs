@@ -1,0 +1,260 @@
+//! What holds of any bytes: fuzz targets, property tests and corpus tests share these bodies.
+
+use super::{MasterKey, Policy, Profile, Receiver, Sender, SrtpError};
+use crate::buffer::Mbuf;
+
+/// Where a body takes what it decides from: bytes, and zeros when those are used up.
+struct Bytes<'a>(&'a [u8]);
+
+impl<'a> Bytes<'a> {
+    fn next(&mut self) -> u8 {
+        match self.0.split_first() {
+            Some((first, rest)) => {
+                self.0 = rest;
+                *first
+            }
+            None => 0,
+        }
+    }
+
+    fn below(&mut self, n: usize) -> usize {
+        usize::from(self.next()) % n
+    }
+
+    fn take(&mut self, len: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(len.min(self.0.len()));
+        self.0 = rest;
+        taken
+    }
+}
+
+/// A policy and its keys.
+fn setup(bytes: &mut Bytes<'_>) -> (Policy, Vec<MasterKey>) {
+    let profile = Profile::ALL[bytes.below(Profile::ALL.len())];
+    let choices = bytes.next();
+    let mut policy = Policy::with_null_cipher_for_tests(profile).streams_max(3);
+    if choices & 1 != 0 {
+        policy = policy.unencrypted_rtp();
+    }
+    if choices & 2 != 0 {
+        policy = policy.unencrypted_rtcp();
+    }
+    if choices & 4 != 0 {
+        policy = policy.key_derivation_rate(16).expect("16 is a power of two");
+    }
+    let mki_len = [0, 1, 4, 128][usize::from(choices >> 3) % 4];
+    let keys = if mki_len == 0 { 1 } else { 1 + usize::from(choices >> 5) % 3 };
+    let key = |number: usize| {
+        let key = MasterKey::new(
+            profile,
+            &[0x31, 0x41, 0x59, number as u8].repeat(8)[..profile.key_len()],
+            &[7; 14][..profile.salt_len()],
+        );
+        key.and_then(|key| key.with_mki(&vec![number as u8; mki_len])).expect("the lengths are the profile's")
+    };
+    (policy, (0..keys).map(key).collect())
+}
+
+fn sender(policy: &Policy, keys: &[MasterKey]) -> Sender {
+    Sender::new(policy.clone(), keys).expect("the keys are for the policy")
+}
+
+fn receiver(policy: &Policy, keys: &[MasterKey]) -> Receiver {
+    Receiver::new(policy.clone(), keys).expect("the keys are for the policy")
+}
+
+/// An RTP packet with this sequence number, as the bytes will have it.
+fn rtp_packet(bytes: &mut Bytes<'_>, sequence_number: u16, ssrc: u32) -> Mbuf {
+    let (csrcs, words) = (bytes.below(4), bytes.below(4));
+    let extension = bytes.next() & 1;
+    let mut packet = vec![0x80 | extension << 4 | csrcs as u8, 96];
+    packet.extend_from_slice(&sequence_number.to_be_bytes());
+    packet.extend_from_slice(&[0; 4]);
+    packet.extend_from_slice(&ssrc.to_be_bytes());
+    packet.resize(12 + 4 * csrcs, 5);
+    if extension != 0 {
+        packet.extend_from_slice(&[0xbe, 0xde, 0, words as u8]);
+        packet.resize(packet.len() + 4 * words, 6);
+    }
+    let payload = bytes.below(256);
+    packet.resize(packet.len() + payload, bytes.next());
+    Mbuf::copy_of(&packet, 0, 0)
+}
+
+fn rtcp_packet(bytes: &mut Bytes<'_>, ssrc: u32) -> Mbuf {
+    let mut packet = vec![0x80, 200 + bytes.below(8) as u8, 0, 0];
+    packet.extend_from_slice(&ssrc.to_be_bytes());
+    packet.resize(8 + 4 * bytes.below(64), 8);
+    Mbuf::copy_of(&packet, 0, 0)
+}
+
+/// Bytes that nobody protected, after two that choose the session: never taken, and nothing moves.
+pub fn unprotect_rtp(bytes: &[u8]) {
+    refuses(bytes, Receiver::unprotect_rtp);
+}
+
+/// The same for SRTCP.
+pub fn unprotect_rtcp(bytes: &[u8]) {
+    refuses(bytes, Receiver::unprotect_rtcp);
+}
+
+fn refuses(bytes: &[u8], unprotect: fn(&mut Receiver, &mut Mbuf) -> Result<(), SrtpError>) {
+    let mut bytes = Bytes(bytes);
+    let (policy, keys) = setup(&mut bytes);
+    let mut receiver = receiver(&policy, &keys);
+    let mut packet = Mbuf::copy_of(bytes.0, 0, 0);
+    let result = unprotect(&mut receiver, &mut packet);
+    assert!(result.is_err(), "forged under {policy:?}: {:02x?}", bytes.0);
+    assert_eq!(packet.left(), bytes.0.len());
+    assert_eq!((receiver.streams(), receiver.counters().accepted, receiver.counters().refused()), (0, 0, 1));
+    if !policy.profile().is_aead() {
+        assert_eq!(packet.bytes(), bytes.0);
+    }
+}
+
+/// A packet is protected, harmed, refused, and taken as it was: what is harmed never authenticates, and moves nothing.
+pub fn mutation(bytes: &[u8]) {
+    let mut bytes = Bytes(bytes);
+    let (policy, keys) = setup(&mut bytes);
+    let (mut sender, mut receiver) = (sender(&policy, &keys), receiver(&policy, &keys));
+    let mut sequence_number = u16::from_be_bytes([bytes.next(), bytes.next()]);
+    for _ in 0..1 + bytes.below(4) {
+        if keys.len() > 1 {
+            let key = bytes.below(keys.len());
+            sender.select_key(&keys[key].mki).expect("it is one of the sender's keys");
+        }
+        let is_rtcp = bytes.next() & 1 != 0;
+        let ssrc = 1 + bytes.below(3) as u32;
+        let mut packet = if is_rtcp { rtcp_packet(&mut bytes, ssrc) } else { rtp_packet(&mut bytes, sequence_number, ssrc) };
+        let plain = packet.bytes().to_vec();
+        sender.protect(&mut packet).expect("a new packet of a stream that there is room for");
+        let overheads = sender.overheads();
+        assert_eq!(packet.left(), plain.len() + if is_rtcp { overheads.1 } else { overheads.0 });
+        let protected = packet.bytes().to_vec();
+        let mut harmed = Mbuf::copy_of(&harm(&mut bytes, &protected), 0, 0);
+        if harmed.bytes() != protected {
+            let before = (receiver.streams(), receiver.roc(ssrc), receiver.counters().accepted);
+            // As what it is, or as what it is not.
+            let result = match bytes.next() % 4 {
+                0 => receiver.unprotect_rtp(&mut harmed),
+                1 => receiver.unprotect_rtcp(&mut harmed),
+                _ => receiver.unprotect(&mut harmed),
+            };
+            assert!(result.is_err(), "harmed under {policy:?}: {protected:02x?} to {:02x?}", harmed.bytes());
+            assert_eq!((receiver.streams(), receiver.roc(ssrc), receiver.counters().accepted), before);
+        }
+        receiver.unprotect(&mut packet).unwrap_or_else(|error| panic!("{error}: {protected:02x?} under {policy:?}"));
+        assert_eq!(packet.bytes(), plain);
+        let mut again = Mbuf::copy_of(&protected, 0, 0);
+        assert!(matches!(receiver.unprotect(&mut again), Err(SrtpError::Replayed { .. })));
+        sequence_number = sequence_number.wrapping_add(1 + u16::from(bytes.next()));
+    }
+}
+
+/// The bytes with a bit flipped, some bytes written over, cut off, added, moved, or the end swapped.
+fn harm(bytes: &mut Bytes<'_>, packet: &[u8]) -> Vec<u8> {
+    let mut harmed = packet.to_vec();
+    for _ in 0..1 + bytes.below(3) {
+        let at = usize::from(u16::from_be_bytes([bytes.next(), bytes.next()])) % harmed.len().max(1);
+        match bytes.below(6) {
+            0 if !harmed.is_empty() => harmed[at] ^= 1 << bytes.below(8),
+            1 => {
+                for (byte, over) in harmed[at..].iter_mut().zip(bytes.take(4)) {
+                    *byte = *over;
+                }
+            }
+            2 => harmed.truncate(at),
+            3 => {
+                let len = bytes.below(30);
+                harmed.extend_from_slice(bytes.take(len));
+            }
+            4 => harmed.rotate_left(at),
+            _ => {
+                let len = harmed.len();
+                harmed[at..].reverse();
+                harmed.truncate(len);
+            }
+        }
+    }
+    harmed
+}
+
+/// Packets in one batch, some harmed, twice, late or of other streams: the same bytes and the same results as one after the other.
+pub fn batches_are_sequences(bytes: &[u8]) {
+    let mut bytes = Bytes(bytes);
+    let (policy, keys) = setup(&mut bytes);
+    let (mut in_batch, mut in_sequence) = (sender(&policy, &keys), sender(&policy, &keys));
+    let mut sequence_number = u16::from_be_bytes([bytes.next(), bytes.next()]);
+    let mut packets = Vec::new();
+    for _ in 0..1 + bytes.below(11) {
+        let step = u16::from(bytes.next());
+        // Mostly the next one, and now and then far ahead, again, or late.
+        sequence_number = sequence_number.wrapping_add(if step < 200 { 1 } else { step.wrapping_sub(220).wrapping_mul(700) });
+        let ssrc = bytes.below(4) as u32;
+        let kind = bytes.next();
+        packets.push(match kind {
+            0..=15 => Mbuf::copy_of(bytes.take(usize::from(kind)), 0, 0),
+            16..=40 => rtcp_packet(&mut bytes, ssrc),
+            _ => rtp_packet(&mut bytes, sequence_number, ssrc),
+        });
+    }
+    let copies = |packets: &[Mbuf]| -> Vec<Mbuf> { packets.iter().map(|packet| Mbuf::copy_of(packet.bytes(), 0, 0)).collect() };
+    let mut sent = copies(&packets);
+    let mut results = Vec::new();
+    in_batch.protect_batch(&mut packets, &mut results);
+    let expected: Vec<_> = sent.iter_mut().map(|packet| in_sequence.protect(packet)).collect();
+    assert_eq!(results, expected);
+    assert_eq!(in_batch.counters(), in_sequence.counters());
+    for (packet, expected) in packets.iter().zip(&sent) {
+        assert_eq!(packet.bytes(), expected.bytes());
+    }
+    // On their way some are harmed, come twice or change places.
+    for _ in 0..bytes.below(4) {
+        let (at, to) = (bytes.below(sent.len()), bytes.below(sent.len()));
+        match bytes.below(3) {
+            0 => sent[at] = Mbuf::copy_of(&harm(&mut bytes, sent[at].bytes()), 0, 0),
+            1 => sent[to] = Mbuf::copy_of(sent[at].bytes(), 0, 0),
+            _ => sent.swap(at, to),
+        }
+    }
+    let (mut in_batch, mut in_sequence) = (receiver(&policy, &keys), receiver(&policy, &keys));
+    let mut received = copies(&sent);
+    in_batch.unprotect_batch(&mut received, &mut results);
+    let expected: Vec<_> = sent.iter_mut().map(|packet| in_sequence.unprotect(packet)).collect();
+    assert_eq!(results, expected);
+    assert_eq!(in_batch.counters(), in_sequence.counters());
+    for (packet, expected) in received.iter().zip(&sent) {
+        assert_eq!(packet.bytes(), expected.bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_corpora_hold() {
+        crate::corpus::each("srtp_unprotect", unprotect_rtp);
+        crate::corpus::each("srtcp_unprotect", unprotect_rtcp);
+        crate::corpus::each("srtp_mutation", mutation);
+        crate::corpus::each("srtp_batch", batches_are_sequences);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_nobody_protected_is_refused(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
+            unprotect_rtp(&bytes);
+            unprotect_rtcp(&bytes);
+        }
+
+        #[test]
+        fn what_is_harmed_never_authenticates(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..80)) {
+            mutation(&bytes);
+        }
+
+        #[test]
+        fn a_batch_is_a_sequence(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..150)) {
+            batches_are_sequences(&bytes);
+        }
+    }
+}
