@@ -237,7 +237,16 @@ impl Libsrtp2 {
         key: u32,
         packets: &[P],
     ) -> Result<Vec<Result<Vec<u8>, Status>>, Died> {
-        let requests = packets.iter().map(|packet| Request::Protect { protocol, key, packet: packet.as_ref() });
+        self.protect_each(session, packets.iter().map(|packet| (protocol, key, packet.as_ref())))
+    }
+
+    /// The same for packets of both protocols and under several keys, in this order.
+    pub(crate) fn protect_each<'a>(
+        &mut self,
+        session: Session,
+        packets: impl IntoIterator<Item = (Protocol, u32, &'a [u8])>,
+    ) -> Result<Vec<Result<Vec<u8>, Status>>, Died> {
+        let requests = packets.into_iter().map(|(protocol, key, packet)| Request::Protect { protocol, key, packet });
         self.exchange(session.0, requests)
     }
 
@@ -248,7 +257,16 @@ impl Libsrtp2 {
         protocol: Protocol,
         packets: &[P],
     ) -> Result<Vec<Result<Vec<u8>, Status>>, Died> {
-        let requests = packets.iter().map(|packet| Request::Unprotect { protocol, packet: packet.as_ref() });
+        self.unprotect_each(session, packets.iter().map(|packet| (protocol, packet.as_ref())))
+    }
+
+    /// The same for packets of both protocols, in this order.
+    pub(crate) fn unprotect_each<'a>(
+        &mut self,
+        session: Session,
+        packets: impl IntoIterator<Item = (Protocol, &'a [u8])>,
+    ) -> Result<Vec<Result<Vec<u8>, Status>>, Died> {
+        let requests = packets.into_iter().map(|(protocol, packet)| Request::Unprotect { protocol, packet });
         self.exchange(session.0, requests)
     }
 
