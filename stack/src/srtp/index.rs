@@ -5,6 +5,9 @@ use super::SrtpError;
 /// The 48 bits of a packet index: ROC * 2^16 + SEQ.
 const INDEX_MAX: u64 = (1 << 48) - 1;
 
+/// Why there is no estimate: the last index was used.
+pub(super) const INDICES_USED: SrtpError = SrtpError::KeyExpired { limit: 1 << 48 };
+
 /// The highest index of a stream so far, from which that of the next packet is told (RFC 3711 section 3.3.1).
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct PacketIndex {
@@ -16,17 +19,14 @@ pub(super) struct PacketIndex {
 
 impl PacketIndex {
     /// The index that a packet with this sequence number has, most likely: of those that end in it, the one next to the highest.
-    /// Changes nothing: until the packet is authenticated, its sequence number is anyone's word.
-    ///
-    /// # Errors
-    /// [`SrtpError::KeyExpired`] when every index is used.
+    /// None if every index is used. Changes nothing: until the packet is authenticated, its sequence number is anyone's word.
     #[inline]
-    pub(super) fn estimate(&self, sequence_number: u16) -> Result<u64, SrtpError> {
+    pub(super) fn estimate(&self, sequence_number: u16) -> Option<u64> {
         let with_roc = |roc: u64| (roc << 16) | u64::from(sequence_number);
         if let Some(roc) = self.announced_roc {
-            return Ok(with_roc(u64::from(roc)));
+            return Some(with_roc(u64::from(roc)));
         }
-        let Some(highest) = self.highest else { return Ok(with_roc(0)) };
+        let Some(highest) = self.highest else { return Some(with_roc(0)) };
         let (roc, newest) = (highest >> 16, i32::from(highest as u16));
         let ahead = i32::from(sequence_number) - newest;
         let index = if newest < 1 << 15 && ahead > 1 << 15 {
@@ -37,10 +37,7 @@ impl PacketIndex {
         } else {
             with_roc(roc)
         };
-        match index <= INDEX_MAX {
-            true => Ok(index),
-            false => Err(SrtpError::KeyExpired { limit: 1 << 48 }),
-        }
+        (index <= INDEX_MAX).then_some(index)
     }
 
     /// A packet with this index was authenticated, or is sent.
@@ -79,7 +76,7 @@ mod tests {
             let index = PacketIndex { highest: Some(base), announced_roc: None };
             for distance in -0x7fff..=0x7fff_i64 {
                 let Some(truth) = base.checked_add_signed(distance) else { continue };
-                assert_eq!(index.estimate(truth as u16), Ok(truth), "{base:#x} {distance}");
+                assert_eq!(index.estimate(truth as u16), Some(truth), "{base:#x} {distance}");
             }
         }
     }
@@ -87,26 +84,26 @@ mod tests {
     #[test]
     fn before_the_first_rollover_nothing_is_earlier() {
         let index = PacketIndex { highest: Some(100), announced_roc: None };
-        assert_eq!(index.estimate(65_000), Ok(65_000));
-        assert_eq!(PacketIndex::default().estimate(65_535), Ok(65_535));
+        assert_eq!(index.estimate(65_000), Some(65_000));
+        assert_eq!(PacketIndex::default().estimate(65_535), Some(65_535));
     }
 
     #[test]
     fn the_last_index_is_the_last() {
         let index = PacketIndex { highest: Some(INDEX_MAX), announced_roc: None };
-        assert_eq!(index.estimate(0xffff), Ok(INDEX_MAX));
-        assert_eq!(index.estimate(0), Err(SrtpError::KeyExpired { limit: 1 << 48 }));
+        assert_eq!(index.estimate(0xffff), Some(INDEX_MAX));
+        assert_eq!(index.estimate(0), None);
     }
 
     #[test]
     fn an_announced_counter_is_used_once_and_never_goes_back() {
         let mut index = PacketIndex::default();
         index.announce_roc(7, 3).unwrap();
-        assert_eq!((index.roc(), index.estimate(9)), (3, Ok(0x3_0009)));
+        assert_eq!((index.roc(), index.estimate(9)), (3, Some(0x3_0009)));
         index.commit(0x3_0009);
         assert_eq!(index.announce_roc(7, 2), Err(SrtpError::RolloverCounter { ssrc: 7, expected_min: 3, got: 2 }));
-        assert_eq!((index.roc(), index.estimate(8)), (3, Ok(0x3_0008)));
+        assert_eq!((index.roc(), index.estimate(8)), (3, Some(0x3_0008)));
         index.commit(0x3_0008);
-        assert_eq!(index.estimate(10), Ok(0x3_000a), "a late packet moves nothing back");
+        assert_eq!(index.estimate(10), Some(0x3_000a), "a late packet moves nothing back");
     }
 }

@@ -4,7 +4,7 @@ use super::SrtpError;
 use super::counters::Counters;
 use super::derive::Protocol;
 use super::hmac_sha1::{self, Job, TAG_LEN};
-use super::index::PacketIndex;
+use super::index::{INDICES_USED, PacketIndex};
 use super::key_ring::{KeyName, KeyRing};
 use super::packet::{ENCRYPTED, INDEX_LEN, RTCP_HEADER_LEN, rtcp_ssrc};
 use super::policy::{MasterKey, Policy};
@@ -267,13 +267,13 @@ impl Receiver {
         let master = ring.find(&added[trailer.mki()])?;
         let index = match self.streams.get(ssrc) {
             Some(stream) => {
-                let index = stream.index.estimate(header.sequence_number)?;
+                let index = stream.index.estimate(header.sequence_number).ok_or(INDICES_USED)?;
                 stream.seen.check(ssrc, index)?;
                 index
             }
             None => {
                 self.streams.expect_room(ssrc)?;
-                PacketIndex::default().estimate(header.sequence_number)?
+                PacketIndex::default().estimate(header.sequence_number).ok_or(INDICES_USED)?
             }
         };
         let name = ring.name(master, Protocol::Srtp, index)?;
@@ -288,8 +288,8 @@ impl Receiver {
         let &Claimed { name, ssrc, index, .. } = claimed;
         let sequence_number = index as u16;
         let may_be_taken = match self.streams.get(ssrc) {
-            Some(stream) => stream.index.estimate(sequence_number) == Ok(index) && stream.seen.check(ssrc, index).is_ok(),
-            None => self.streams.expect_room(ssrc).is_ok() && PacketIndex::default().estimate(sequence_number) == Ok(index),
+            Some(stream) => stream.index.estimate(sequence_number) == Some(index) && stream.seen.check(ssrc, index).is_ok(),
+            None => self.streams.expect_room(ssrc).is_ok() && PacketIndex::default().estimate(sequence_number) == Some(index),
         };
         may_be_taken && self.ring.name(name.master, Protocol::Srtp, index).is_ok()
     }

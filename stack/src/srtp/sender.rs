@@ -4,7 +4,7 @@ use super::counters::Counters;
 use super::derive::Protocol;
 use super::gcm::Gcm;
 use super::hmac_sha1::{self, Job};
-use super::index::PacketIndex;
+use super::index::{INDICES_USED, PacketIndex};
 use super::key_ring::{KeyName, KeyRing};
 use super::packet::{ENCRYPTED, INDEX_LEN, RTCP_HEADER_LEN, rtcp_ssrc};
 use super::policy::{MasterKey, Policy};
@@ -223,13 +223,13 @@ impl Sender {
         let ssrc = header.ssrc;
         let index = match self.streams.get(ssrc) {
             Some(stream) => {
-                let index = stream.index.estimate(header.sequence_number)?;
+                let index = stream.index.estimate(header.sequence_number).ok_or(INDICES_USED)?;
                 stream.sent.check(ssrc, index)?;
                 index
             }
             None => {
                 self.streams.expect_room(ssrc)?;
-                PacketIndex::default().estimate(header.sequence_number)?
+                PacketIndex::default().estimate(header.sequence_number).ok_or(INDICES_USED)?
             }
         };
         let name = self.ring.name(self.selected, Protocol::Srtp, index)?;
