@@ -1,10 +1,12 @@
 //! AES in counter mode (RFC 3711 section 4.1.1, RFC 6188).
 
+use super::sha1_lanes::LANES;
 use aes::cipher::consts::U16;
-use aes::cipher::{BlockCipher, BlockEncryptMut, BlockSizeUser, InnerIvInit, KeyInit, StreamCipher, StreamCipherCoreWrapper};
-use aes::{Aes128, Aes192, Aes256};
+use aes::cipher::{BlockCipher, BlockEncrypt, BlockSizeUser, InnerIvInit, KeyInit, StreamCipher, StreamCipherCoreWrapper};
+use aes::{Aes128, Aes192, Aes256, Block};
 use ctr::CtrCore;
 use ctr::flavors::Ctr128BE;
+use zeroize::Zeroize;
 
 const BLOCK_LEN: usize = 16;
 
@@ -42,6 +44,16 @@ impl CounterMode {
         (self.salt ^ u128::from(ssrc) << 64 ^ u128::from(index) << 16).to_be_bytes()
     }
 
+    /// The same for several packets at once, whose blocks fill the cipher's pipeline where those of one would not.
+    #[inline]
+    pub(super) fn apply_keystreams(&self, payloads: &mut Payloads<'_>, keystream: &mut Keystream) {
+        match &self.cipher {
+            Cipher::Aes128(aes) => apply_to_all(aes, payloads, keystream),
+            Cipher::Aes192(aes) => apply_to_all(aes, payloads, keystream),
+            Cipher::Aes256(aes) => apply_to_all(aes, payloads, keystream),
+        }
+    }
+
     /// Exclusive-ors the keystream that begins at this counter block. Its last 16 bits are zeros that count the blocks, of which no packet
     /// has as many.
     #[inline]
@@ -56,12 +68,70 @@ impl CounterMode {
 
 /// The cipher is borrowed: its key schedule was made once.
 #[inline]
-fn apply<'a, C>(aes: &'a C, initial_counter: &[u8; BLOCK_LEN], data: &mut [u8])
+fn apply<C>(aes: &C, initial_counter: &[u8; BLOCK_LEN], data: &mut [u8])
 where
-    &'a C: BlockEncryptMut + BlockCipher + BlockSizeUser<BlockSize = U16>,
+    C: BlockEncrypt + BlockCipher + BlockSizeUser<BlockSize = U16>,
 {
     let core = CtrCore::<&C, Ctr128BE>::inner_iv_init(aes, initial_counter.into());
     StreamCipherCoreWrapper::from_core(core).apply_keystream(data);
+}
+
+/// Initial counter blocks and payloads of the packets of a batch.
+pub(super) type Payloads<'a> = [Option<([u8; BLOCK_LEN], &'a mut [u8])>; LANES];
+
+/// Room for the keystreams of a batch: four packets of 20 ms of G.711 and more. Longer packets fill the pipeline by themselves.
+const BLOCKS: usize = 64;
+
+/// Where keystreams are made. It is zeroised when it is dropped.
+pub(super) struct Keystream(Box<[Block; BLOCKS]>);
+
+impl Keystream {
+    pub(super) fn new() -> Self {
+        Keystream(Box::new([Block::default(); BLOCKS]))
+    }
+}
+
+impl Drop for Keystream {
+    fn drop(&mut self) {
+        self.0.iter_mut().for_each(|block| block.zeroize());
+    }
+}
+
+#[inline]
+fn apply_to_all<C>(aes: &C, payloads: &mut Payloads<'_>, keystream: &mut Keystream)
+where
+    C: BlockEncrypt + BlockCipher + BlockSizeUser<BlockSize = U16>,
+{
+    let blocks: usize = payloads.iter().flatten().map(|(_, payload)| payload.len().div_ceil(BLOCK_LEN)).sum();
+    let Some(keystream) = keystream.0.get_mut(..blocks) else {
+        for (initial_counter, payload) in payloads.iter_mut().flatten() {
+            apply(aes, initial_counter, payload);
+        }
+        return;
+    };
+    let mut rest = &mut keystream[..];
+    for (initial_counter, payload) in payloads.iter().flatten() {
+        let (own, others) = rest.split_at_mut(payload.len().div_ceil(BLOCK_LEN));
+        let mut counter = u128::from_be_bytes(*initial_counter);
+        for block in own {
+            *block = counter.to_be_bytes().into();
+            counter = counter.wrapping_add(1);
+        }
+        rest = others;
+    }
+    aes.encrypt_blocks(keystream);
+    let mut rest = &*keystream;
+    for (_, payload) in payloads.iter_mut().flatten() {
+        let (own, others) = rest.split_at(payload.len().div_ceil(BLOCK_LEN));
+        let (whole, end) = payload.as_chunks_mut::<BLOCK_LEN>();
+        for (data, key) in whole.iter_mut().zip(own) {
+            *data = (u128::from_ne_bytes(*data) ^ u128::from_ne_bytes((*key).into())).to_ne_bytes();
+        }
+        if let Some(key) = own.last() {
+            end.iter_mut().zip(key).for_each(|(data, key)| *data ^= key);
+        }
+        rest = others;
+    }
 }
 
 #[cfg(test)]
@@ -95,6 +165,38 @@ mod tests {
                 let mut data = vec![0; len];
                 mode.apply_keystream(&counter, &mut data);
                 assert_eq!(data, longest[..len]);
+            }
+        }
+    }
+
+    /// Lengths that fit together and lengths that do not, with places that have none.
+    #[test]
+    fn several_at_once_are_each_as_alone() {
+        let mode = CounterMode::new(&[7; 16], [9; 14]);
+        let mut keystream = Keystream::new();
+        for lens in [
+            [160; LANES],
+            [0, 1, 15, 16],
+            [17, 0, 31, 300],
+            [1000, 8, 16, 0],
+            [1024, 1, 1, 1],
+            [256; LANES],
+            [257, 256, 256, 256],
+        ] {
+            for places in 0..1 << LANES {
+                let mut together = lens.map(|len| vec![3; len]);
+                let mut payloads = [const { None }; LANES];
+                for (place, payload) in together.iter_mut().enumerate().filter(|(place, _)| places & (1 << place) != 0) {
+                    payloads[place] = Some((mode.initial_counter(place as u32, 5), &mut payload[..]));
+                }
+                mode.apply_keystreams(&mut payloads, &mut keystream);
+                for (place, payload) in together.iter().enumerate() {
+                    let mut alone = vec![3; lens[place]];
+                    if places & (1 << place) != 0 {
+                        mode.apply_keystream(&mode.initial_counter(place as u32, 5), &mut alone);
+                    }
+                    assert_eq!(*payload, alone, "{lens:?}, place {place} of {places:#06b}");
+                }
             }
         }
     }

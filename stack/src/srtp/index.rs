@@ -27,15 +27,11 @@ impl PacketIndex {
             return Some(with_roc(u64::from(roc)));
         }
         let Some(highest) = self.highest else { return Some(with_roc(0)) };
-        let (roc, newest) = (highest >> 16, i32::from(highest as u16));
-        let ahead = i32::from(sequence_number) - newest;
-        let index = if newest < 1 << 15 && ahead > 1 << 15 {
+        // From -2^15 to 2^15 - 1. At 2^15 either way the RFC stays within the rollover.
+        let index = match sequence_number.wrapping_sub(highest as u16) as i16 {
+            i16::MIN => with_roc(highest >> 16),
             // Before the first rollover there is nothing earlier: it is a jump ahead.
-            with_roc(roc.saturating_sub(1))
-        } else if newest >= 1 << 15 && -ahead > 1 << 15 {
-            with_roc(roc + 1)
-        } else {
-            with_roc(roc)
+            distance => highest.checked_add_signed(distance.into()).unwrap_or(with_roc(0)),
         };
         (index <= INDEX_MAX).then_some(index)
     }
@@ -78,6 +74,16 @@ mod tests {
                 let Some(truth) = base.checked_add_signed(distance) else { continue };
                 assert_eq!(index.estimate(truth as u16), Some(truth), "{base:#x} {distance}");
             }
+        }
+    }
+
+    /// Half of all sequence numbers away, both estimates are as near: RFC 3711 section 3.3.1 takes the one with the same counter.
+    #[test]
+    fn at_equal_distance_the_rollover_counter_stays() {
+        for highest in [0x2_7fff_u64, 0x2_8000, 0x2_0000, 0x2_ffff] {
+            let index = PacketIndex { highest: Some(highest), announced_roc: None };
+            let estimate = index.estimate((highest as u16).wrapping_add(0x8000)).unwrap();
+            assert_eq!((estimate >> 16, estimate.abs_diff(highest)), (2, 0x8000), "{highest:#x}");
         }
     }
 

@@ -171,19 +171,23 @@ impl KeyRing {
     /// A packet was sent with these keys, or authenticated by them.
     #[inline]
     pub(super) fn count(&mut self, name: KeyName) {
-        let anew = self.derives_anew();
+        let master = &mut self.masters[name.master as usize];
+        match name.protocol {
+            Protocol::Srtp => master.srtp_packets += 1,
+            Protocol::Srtcp => master.srtcp_packets += 1,
+        }
+        if self.key_derivation_rate != 0 {
+            self.confirm(name);
+        }
+    }
+
+    fn confirm(&mut self, name: KeyName) {
         let master = &mut self.masters[name.master as usize];
         let epochs = match name.protocol {
-            Protocol::Srtp => {
-                master.srtp_packets += 1;
-                &mut master.srtp
-            }
-            Protocol::Srtcp => {
-                master.srtcp_packets += 1;
-                &mut master.srtcp
-            }
+            Protocol::Srtp => &mut master.srtp,
+            Protocol::Srtcp => &mut master.srtcp,
         };
-        if anew && let Some(candidate) = epochs.candidate.take_if(|(epoch, _)| *epoch == name.epoch) {
+        if let Some(candidate) = epochs.candidate.take_if(|(epoch, _)| *epoch == name.epoch) {
             if epochs.confirmed.len() == EPOCHS_MAX {
                 epochs.confirmed.remove(0);
             }

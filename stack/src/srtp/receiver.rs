@@ -1,6 +1,7 @@
 //! The receiving side of a session: packets are authenticated and decrypted in place.
 
 use super::SrtpError;
+use super::counter_mode::Keystream;
 use super::counters::Counters;
 use super::derive::Protocol;
 use super::hmac_sha1::{self, Job, TAG_LEN};
@@ -28,6 +29,7 @@ pub struct Receiver {
     previous: Option<Previous>,
     streams: Streams<Stream>,
     counters: Counters,
+    keystream: Keystream,
     /// What an AEAD would spoil of a packet that is to be tried under other keys after.
     ciphertext: Vec<u8>,
 }
@@ -61,6 +63,14 @@ struct Claimed {
     data_len: u32,
 }
 
+impl Claimed {
+    /// The rollover counter, as HMAC is taken over it.
+    #[inline]
+    fn roc(&self) -> [u8; 4] {
+        ((self.index >> 16) as u32).to_be_bytes()
+    }
+}
+
 impl Receiver {
     /// A receiver that knows these master keys.
     ///
@@ -70,7 +80,8 @@ impl Receiver {
     pub fn new(policy: Policy, keys: &[MasterKey]) -> Result<Self, SrtpError> {
         let ring = KeyRing::new(&policy, keys)?;
         let streams = Streams::new(policy.streams_max);
-        Ok(Receiver { policy, ring, previous: None, streams, counters: Counters::default(), ciphertext: Vec::new() })
+        let (counters, keystream) = (Counters::default(), Keystream::new());
+        Ok(Receiver { policy, ring, previous: None, streams, counters, keystream, ciphertext: Vec::new() })
     }
 
     /// Goes on with other master keys. Rollover counters and replay windows go on as they were (RFC 3711 section 3.3.1). Packets under
@@ -172,21 +183,40 @@ impl Receiver {
                     && let Ok(claim) = self.claim_rtp(Ring::Current, packet)
                     && let SessionKeys::Authenticated { auth, .. } = self.ring.fixed_keys(claim.name.master, Protocol::Srtp)
                 {
-                    let roc = ((claim.index >> 16) as u32).to_be_bytes();
-                    *job = Some(Job { key: auth, data: &packet[..claim.data_len as usize], trailer: Some(roc) });
+                    let data = &packet[..claim.data_len as usize];
+                    *job = Some(Job { key: auth, data, trailer: Some(claim.roc()) });
                     *claimed = Some(claim);
                 }
             }
             let tags = hmac_sha1::tags(&jobs);
-            for ((packet, claimed), tag) in packets.iter_mut().zip(claims).zip(&tags) {
+            // What is authentic is decrypted together, but for what is under another master key than the first.
+            let mut payloads = [const { None }; LANES];
+            let mut together = None;
+            for (((packet, claimed), tag), payload) in packets.iter_mut().zip(claims).zip(&tags).zip(&mut payloads) {
                 // The packets before it may have moved the index that it was taken to have, or be the same packet.
                 match claimed {
-                    Some(claimed) if self.still_holds(&claimed) => {
-                        let result = self.admit_rtp(Ring::Current, claimed, Some(tag), packet);
+                    Some(claimed)
+                        if *together.get_or_insert(claimed.name.master) == claimed.name.master && self.still_holds(&claimed) =>
+                    {
+                        let result = self.expect_tag(Ring::Current, &claimed, tag, packet.bytes());
+                        if result.is_ok() {
+                            packet.truncate(claimed.data_len as usize).expect("the trailer lies within the packet");
+                            self.commit_rtp(Ring::Current, &claimed);
+                            *payload =
+                                Some((claimed.ssrc, claimed.index, &mut packet.bytes_mut()[claimed.header_len as usize..]));
+                        }
                         results.push(self.counted(result));
                     }
                     _ => results.push(self.unprotect(packet)),
                 }
+            }
+            let keys = together.map(|master| self.ring.fixed_keys(master, Protocol::Srtp));
+            if let Some(SessionKeys::Authenticated { cipher: Some(cipher), .. }) = keys {
+                let mut payloads = payloads.map(|payload| {
+                    let (ssrc, index, payload) = payload?;
+                    Some((cipher.initial_counter(ssrc, index), payload))
+                });
+                cipher.apply_keystreams(&mut payloads, &mut self.keystream);
             }
         }
     }
@@ -298,46 +328,46 @@ impl Receiver {
     fn try_unprotect_rtp(&mut self, ring: Ring, packet: &mut Mbuf) -> Result<(), SrtpError> {
         let claimed = self.claim_rtp(ring, packet.bytes())?;
         self.ring(ring).derive(claimed.name);
-        self.admit_rtp(ring, claimed, None, packet)
-    }
-
-    /// Takes the packet if it is authentic. `tag` is the one it should have, if that is known already.
-    #[inline]
-    fn admit_rtp(
-        &mut self,
-        ring: Ring,
-        claimed: Claimed,
-        tag: Option<&[u8; TAG_LEN]>,
-        packet: &mut Mbuf,
-    ) -> Result<(), SrtpError> {
         let Claimed { name, ssrc, index, .. } = claimed;
-        let (header_len, data_len) = (claimed.header_len as usize, claimed.data_len as usize);
-        let forged = SrtpError::Authentication { ssrc };
         let keys = self.ring_ref(ring);
-        let (data, added) = packet.bytes_mut().split_at_mut(data_len);
-        let sent_tag = &added[keys.trailer(Protocol::Srtp).tag()];
+        let (data, added) = packet.bytes_mut().split_at_mut(claimed.data_len as usize);
+        let (clear, payload) = data.split_at_mut(claimed.header_len as usize);
         match keys.keys(name) {
             SessionKeys::Authenticated { cipher, auth } => {
-                let roc = (index >> 16) as u32;
-                let tag = tag.copied().unwrap_or_else(|| auth.tag(data, Some(roc.to_be_bytes())));
-                if !hmac_sha1::begins_with(&tag, sent_tag) {
-                    return Err(forged);
-                }
+                let tag = auth.tag(&packet.bytes()[..claimed.data_len as usize], Some(claimed.roc()));
+                self.expect_tag(ring, &claimed, &tag, packet.bytes())?;
                 if let Some(cipher) = cipher {
-                    cipher.apply_keystream(&cipher.initial_counter(ssrc, index), &mut data[header_len..]);
+                    let payload = &mut packet.bytes_mut()[claimed.header_len as usize..claimed.data_len as usize];
+                    cipher.apply_keystream(&cipher.initial_counter(ssrc, index), payload);
                 }
             }
             SessionKeys::Aead(gcm) => {
-                let (clear, payload) = data.split_at_mut(header_len);
-                gcm.open(gcm.nonce(ssrc, index), clear, payload, sent_tag).map_err(|_| forged)?;
+                let sent_tag = &added[keys.trailer(Protocol::Srtp).tag()];
+                gcm.open(gcm.nonce(ssrc, index), clear, payload, sent_tag).map_err(|_| SrtpError::Authentication { ssrc })?;
             }
         }
-        packet.truncate(data_len).expect("the trailer lies within the packet");
-        self.ring(ring).count(name);
-        let stream = self.streams.get_or_make(ssrc, || Stream::new(&self.policy));
-        stream.index.commit(index);
-        stream.seen.commit(index);
+        packet.truncate(claimed.data_len as usize).expect("the trailer lies within the packet");
+        self.commit_rtp(ring, &claimed);
         Ok(())
+    }
+
+    /// Whether an SRTP packet has the tag that it should have.
+    #[inline]
+    fn expect_tag(&self, ring: Ring, claimed: &Claimed, tag: &[u8; TAG_LEN], packet: &[u8]) -> Result<(), SrtpError> {
+        let sent_tag = &packet[claimed.data_len as usize..][self.ring_ref(ring).trailer(Protocol::Srtp).tag()];
+        match hmac_sha1::begins_with(tag, sent_tag) {
+            true => Ok(()),
+            false => Err(SrtpError::Authentication { ssrc: claimed.ssrc }),
+        }
+    }
+
+    /// The packet is authentic: it counts.
+    #[inline]
+    fn commit_rtp(&mut self, ring: Ring, claimed: &Claimed) {
+        self.ring(ring).count(claimed.name);
+        let stream = self.streams.get_or_make(claimed.ssrc, || Stream::new(&self.policy));
+        stream.index.commit(claimed.index);
+        stream.seen.commit(claimed.index);
     }
 
     fn try_unprotect_rtcp(&mut self, ring: Ring, packet: &mut Mbuf) -> Result<(), SrtpError> {

@@ -1,5 +1,6 @@
 //! The sending side of a session: packets are protected in place.
 
+use super::counter_mode::Keystream;
 use super::counters::Counters;
 use super::derive::Protocol;
 use super::gcm::Gcm;
@@ -30,6 +31,7 @@ pub struct Sender {
     selected: u32,
     streams: Streams<Stream>,
     counters: Counters,
+    keystream: Keystream,
 }
 
 struct Stream {
@@ -39,12 +41,22 @@ struct Stream {
     next_rtcp_index: u32,
 }
 
-/// A packet that is encrypted and counted, and wants its tag.
-struct Begun {
+/// An RTP packet that may be protected.
+#[derive(Clone, Copy)]
+struct Claimed {
     name: KeyName,
-    /// What HMAC is to be taken over beside the packet; nothing if an AEAD gave the tag.
-    roc: Option<[u8; 4]>,
-    tag: [u8; TAG_LEN_MAX],
+    ssrc: u32,
+    index: u64,
+    /// What of it stays in clear.
+    header_len: u32,
+}
+
+impl Claimed {
+    /// The rollover counter, as HMAC is taken over it.
+    #[inline]
+    fn roc(&self) -> [u8; 4] {
+        ((self.index >> 16) as u32).to_be_bytes()
+    }
 }
 
 impl Sender {
@@ -56,7 +68,7 @@ impl Sender {
     pub fn new(policy: Policy, keys: &[MasterKey]) -> Result<Self, SrtpError> {
         let ring = KeyRing::new(&policy, keys)?;
         let streams = Streams::new(policy.streams_max);
-        Ok(Sender { policy, ring, selected: 0, streams, counters: Counters::default() })
+        Ok(Sender { policy, ring, selected: 0, streams, counters: Counters::default(), keystream: Keystream::new() })
     }
 
     /// Goes on with other master keys, of which the first is used. Rollover counters and SRTCP indices go on where they were (RFC 3711
@@ -140,12 +152,7 @@ impl Sender {
     /// [`SrtpError::Malformed`], [`SrtpError::Replayed`] and [`SrtpError::TooOld`] for an index that was used or may have been,
     /// [`SrtpError::KeyExpired`], [`SrtpError::StreamLimit`], [`SrtpError::Buffer`]. The packet is as it was.
     pub fn protect_rtp(&mut self, packet: &mut Mbuf) -> Result<(), SrtpError> {
-        let result = self.begin_rtp(packet).map(|begun| match (begun.roc, self.ring.keys(begun.name)) {
-            (Some(roc), SessionKeys::Authenticated { auth, .. }) => {
-                self.finish_rtp(begun.name.master, &auth.tag(packet.bytes(), Some(roc)), packet);
-            }
-            _ => self.finish_rtp(begun.name.master, &begun.tag, packet),
-        });
+        let result = self.try_protect_rtp(packet);
         self.counted(result)
     }
 
@@ -172,13 +179,14 @@ impl Sender {
             return;
         }
         for packets in packets.chunks_mut(LANES) {
-            // The rollover counters of those that want a tag. All of them have the keys that are selected.
-            let mut rocs = [None; LANES];
-            for (packet, roc) in packets.iter_mut().zip(&mut rocs) {
+            // All of them have the keys that are selected. What changes does so before the next one is looked at.
+            let mut claims = [None; LANES];
+            for (packet, claimed) in packets.iter_mut().zip(&mut claims) {
                 match rtp::classify(packet.bytes()) {
-                    Ok(rtp::Kind::Rtp) => match self.begin_rtp(packet) {
-                        Ok(begun) => {
-                            *roc = begun.roc;
+                    Ok(rtp::Kind::Rtp) => match self.claim_rtp(packet) {
+                        Ok(claim) => {
+                            *claimed = Some(claim);
+                            self.commit_rtp(&claim);
                             results.push(self.counted(Ok(())));
                         }
                         Err(error) => results.push(self.counted(Err(error))),
@@ -186,14 +194,23 @@ impl Sender {
                     _ => results.push(self.protect(packet)),
                 }
             }
-            let SessionKeys::Authenticated { auth, .. } = self.ring.fixed_keys(self.selected, Protocol::Srtp) else { return };
+            let SessionKeys::Authenticated { cipher, auth } = self.ring.fixed_keys(self.selected, Protocol::Srtp) else { return };
+            if let Some(cipher) = cipher {
+                let mut payloads = [const { None }; LANES];
+                for (payload, (packet, claimed)) in payloads.iter_mut().zip(packets.iter_mut().zip(&claims)) {
+                    *payload = claimed.map(|Claimed { ssrc, index, header_len, .. }| {
+                        (cipher.initial_counter(ssrc, index), &mut packet.bytes_mut()[header_len as usize..])
+                    });
+                }
+                cipher.apply_keystreams(&mut payloads, &mut self.keystream);
+            }
             let mut jobs = [None; LANES];
-            for (job, (packet, roc)) in jobs.iter_mut().zip(packets.iter().zip(&rocs)) {
-                *job = roc.map(|roc| Job { key: auth, data: packet.bytes(), trailer: Some(roc) });
+            for (job, (packet, claimed)) in jobs.iter_mut().zip(packets.iter().zip(&claims)) {
+                *job = claimed.map(|claimed| Job { key: auth, data: packet.bytes(), trailer: Some(claimed.roc()) });
             }
             let tags = hmac_sha1::tags(&jobs);
-            for ((packet, roc), tag) in packets.iter_mut().zip(rocs).zip(&tags) {
-                if roc.is_some() {
+            for ((packet, claimed), tag) in packets.iter_mut().zip(&claims).zip(&tags) {
+                if claimed.is_some() {
                     self.finish_rtp(self.selected, tag, packet);
                 }
             }
@@ -216,9 +233,9 @@ impl Sender {
         result
     }
 
-    /// All that can fail of protecting an RTP packet, and then what changes: it is encrypted, and its index is used.
+    /// Where an RTP packet stands in its stream, and whether it may be protected. Makes room for what is added, and changes nothing else.
     #[inline]
-    fn begin_rtp(&mut self, packet: &mut Mbuf) -> Result<Begun, SrtpError> {
+    fn claim_rtp(&self, packet: &mut Mbuf) -> Result<Claimed, SrtpError> {
         let header = header::parse(packet.bytes())?;
         let ssrc = header.ssrc;
         let index = match self.streams.get(ssrc) {
@@ -234,26 +251,41 @@ impl Sender {
         };
         let name = self.ring.name(self.selected, Protocol::Srtp, index)?;
         packet.reserve_tailroom(self.ring.trailer(Protocol::Srtp).len())?;
+        let header_len = if self.policy.encrypts_rtp { header.len } else { packet.left() };
+        // A buffer holds less than 4 GiB.
+        Ok(Claimed { name, ssrc, index, header_len: header_len as u32 })
+    }
+
+    /// The packet is sent: its index is used.
+    #[inline]
+    fn commit_rtp(&mut self, claimed: &Claimed) {
+        self.ring.count(claimed.name);
+        let stream = self.streams.get_or_make(claimed.ssrc, || Stream::new(&self.policy));
+        stream.index.commit(claimed.index);
+        stream.sent.commit(claimed.index);
+    }
+
+    #[inline]
+    fn try_protect_rtp(&mut self, packet: &mut Mbuf) -> Result<(), SrtpError> {
+        let claimed = self.claim_rtp(packet)?;
+        let Claimed { name, ssrc, index, header_len } = claimed;
         self.ring.derive(name);
-        let begun = match self.ring.keys(name) {
-            SessionKeys::Authenticated { cipher, .. } => {
-                if let Some(cipher) = cipher.as_ref().filter(|_| self.policy.encrypts_rtp) {
-                    let payload = &mut packet.bytes_mut()[header.len..];
+        let (clear, payload) = packet.bytes_mut().split_at_mut(header_len as usize);
+        match self.ring.keys(name) {
+            SessionKeys::Authenticated { cipher, auth } => {
+                if let Some(cipher) = cipher {
                     cipher.apply_keystream(&cipher.initial_counter(ssrc, index), payload);
                 }
-                Begun { name, roc: Some(((index >> 16) as u32).to_be_bytes()), tag: [0; TAG_LEN_MAX] }
+                let tag = auth.tag(packet.bytes(), Some(claimed.roc()));
+                self.finish_rtp(name.master, &tag, packet);
             }
             SessionKeys::Aead(gcm) => {
-                let clear_len = if self.policy.encrypts_rtp { header.len } else { packet.left() };
-                let (clear, payload) = packet.bytes_mut().split_at_mut(clear_len);
-                Begun { name, roc: None, tag: seal(gcm, ssrc, index, clear, payload)? }
+                let tag = seal(gcm, ssrc, index, clear, payload)?;
+                self.finish_rtp(name.master, &tag, packet);
             }
-        };
-        self.ring.count(name);
-        let stream = self.streams.get_or_make(ssrc, || Stream::new(&self.policy));
-        stream.index.commit(index);
-        stream.sent.commit(index);
-        Ok(begun)
+        }
+        self.commit_rtp(&claimed);
+        Ok(())
     }
 
     /// Adds tag and MKI, of which an AEAD has the tag first (RFC 7714 section 8.2) and HMAC the MKI (RFC 3711 section 3.1).
