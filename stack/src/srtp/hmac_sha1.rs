@@ -55,7 +55,7 @@ impl HmacSha1 {
         compress(&mut state, whole);
         compress(&mut state, last.blocks());
         let mut outer = self.outer;
-        compress(&mut outer, &[outer_block(&state)]);
+        compress(&mut outer, &[sha1_lanes::outer_block(&state)]);
         bytes_of(&outer)
     }
 }
@@ -84,12 +84,17 @@ pub(super) fn tags(jobs: &[Option<Job<'_>>; LANES]) -> [[u8; TAG_LEN]; LANES] {
         states[lane] = jobs[lane].key.inner;
         rest[lane] = jobs[lane].data.as_chunks().0;
     }
+    let last = last.each_ref().map(LastBlocks::blocks);
+    if rest.iter().all(|lane| lane.len() == rest[0].len()) && last.iter().all(|lane| lane.len() == last[0].len()) {
+        sha1_lanes::hmac(&mut states, rest, last, jobs.map(|job| &job.key.outer));
+        return states.each_ref().map(bytes_of);
+    }
     compress_unequal(&mut states, rest);
-    compress_unequal(&mut states, last.each_ref().map(LastBlocks::blocks));
+    compress_unequal(&mut states, last);
     let mut outer_blocks = [[[0; BLOCK_LEN]]; LANES];
     let mut outer = [INITIAL; LANES];
     for lane in 0..LANES {
-        outer_blocks[lane] = [outer_block(&states[lane])];
+        outer_blocks[lane] = [sha1_lanes::outer_block(&states[lane])];
         outer[lane] = jobs[lane].key.outer;
     }
     sha1_lanes::compress(&mut outer, outer_blocks.each_ref().map(|block| &block[..]));
@@ -170,15 +175,6 @@ impl LastBlocks {
     fn blocks(&self) -> &[[u8; BLOCK_LEN]] {
         &self.bytes[..self.count]
     }
-}
-
-/// The only block that follows the key's outer one: the inner hash and its padding. Its parts are as wide as they are read, since a
-/// processor that reads what it has just written in smaller pieces waits until it is in the cache.
-#[inline]
-fn outer_block(inner: &State) -> [u8; BLOCK_LEN] {
-    let [a, b, c, d, e] = inner.map(u128::from);
-    let parts = [a << 96 | b << 64 | c << 32 | d, e << 96 | 1 << 95, 0, 8 * (BLOCK_LEN + TAG_LEN) as u128];
-    bytemuck::cast(parts.map(u128::to_be_bytes))
 }
 
 #[inline]
