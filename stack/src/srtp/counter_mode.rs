@@ -82,6 +82,17 @@ pub(super) type Payloads<'a> = [Option<([u8; BLOCK_LEN], &'a mut [u8])>; LANES];
 /// Room for the keystreams of a batch: four packets of 20 ms of G.711 and more. Longer packets fill the pipeline by themselves.
 const BLOCKS: usize = 64;
 
+/// 0, 1, 2 and so on in the last 16 bits of a counter block.
+static COUNTS: [[u8; BLOCK_LEN]; BLOCKS] = {
+    let mut counts = [[0; BLOCK_LEN]; BLOCKS];
+    let mut count = 0;
+    while count < BLOCKS {
+        counts[count][BLOCK_LEN - 1] = count as u8;
+        count += 1;
+    }
+    counts
+};
+
 /// Where keystreams are made. It is zeroised when it is dropped.
 pub(super) struct Keystream(Box<[Block; BLOCKS]>);
 
@@ -112,10 +123,12 @@ where
     let mut rest = &mut keystream[..];
     for (initial_counter, payload) in payloads.iter().flatten() {
         let (own, others) = rest.split_at_mut(payload.len().div_ceil(BLOCK_LEN));
-        let mut counter = u128::from_be_bytes(*initial_counter);
-        for block in own {
-            *block = counter.to_be_bytes().into();
-            counter = counter.wrapping_add(1);
+        // The last 16 bits of an initial counter block are zeros, so that counting is exclusive-or: all of a block in one piece, which the
+        // cipher need not wait for.
+        for (block, count) in own.iter_mut().zip(&COUNTS) {
+            let mut counter = *initial_counter;
+            counter.iter_mut().zip(count).for_each(|(byte, count)| *byte ^= count);
+            *block = counter.into();
         }
         rest = others;
     }

@@ -31,7 +31,7 @@ pub(super) fn compress(states: &mut [State; LANES], blocks: [&[[u8; 64]]; LANES]
     #[cfg(target_arch = "x86_64")]
     if are_available() {
         // SAFETY: the features that the function is compiled for were detected just now.
-        unsafe { x86_64::compress(states, blocks) };
+        unsafe { x86_64::take(states, blocks, [&[]; LANES], None) };
         return;
     }
     for (state, blocks) in states.iter_mut().zip(blocks) {
@@ -55,7 +55,7 @@ pub(super) fn hmac(states: &mut [State; LANES], whole: [&[[u8; 64]]; LANES], las
     #[cfg(target_arch = "x86_64")]
     if are_available() {
         // SAFETY: the features that the function is compiled for were detected just now.
-        unsafe { x86_64::hmac(states, whole, last, outer) };
+        unsafe { x86_64::take(states, whole, last, Some(outer)) };
         return;
     }
     for (lane, state) in states.iter_mut().enumerate() {
@@ -94,36 +94,42 @@ mod x86_64 {
         e: Lanes,
     }
 
+    /// Takes each lane's blocks, `whole` before `last`; and then, with `outer`, goes on in those states with what came out as their block.
     #[target_feature(enable = "sha,sse2,ssse3,sse4.1")]
-    pub(super) fn compress(states: &mut [State; LANES], blocks: [&[[u8; 64]]; LANES]) {
-        let mut registers = load(states);
-        take_blocks(&mut registers, blocks);
-        store(registers, states);
-    }
-
-    #[target_feature(enable = "sha,sse2,ssse3,sse4.1")]
-    pub(super) fn hmac(
+    pub(super) fn take(
         states: &mut [State; LANES],
         whole: [&[[u8; 64]]; LANES],
         last: [&[[u8; 64]]; LANES],
-        outer: [&State; LANES],
+        outer: Option<[&State; LANES]>,
     ) {
-        let mut inner = load(states);
-        take_blocks(&mut inner, whole);
-        take_blocks(&mut inner, last);
-        // The outer hash takes the inner one as its words, which is how they stand in the registers.
-        for (state, outer) in states.iter_mut().zip(outer) {
-            *state = *outer;
-        }
         let mut registers = load(states);
-        let padding = vector([0, 0, OUTER_PADDING[0], 0]);
-        let mut w = [[_mm_setzero_si128(); LANES]; 4];
-        w[0] = inner.abcd;
-        for lane in 0..LANES {
-            w[1][lane] = _mm_or_si128(inner.e[lane], padding);
-            w[3][lane] = vector([OUTER_PADDING[1], 0, 0, 0]);
+        let (whole_blocks, blocks) = (whole[0].len(), whole[0].len() + last[0].len());
+        // One loop for all, so that the rounds stand here once and their states stay in registers.
+        for at in 0..blocks + usize::from(outer.is_some()) {
+            let mut w = [[_mm_setzero_si128(); LANES]; 4];
+            match outer {
+                Some(outer) if at == blocks => {
+                    // The inner hash's words are the outer's, which is how they stand in the registers.
+                    w[0] = registers.abcd;
+                    for lane in 0..LANES {
+                        w[1][lane] = _mm_or_si128(registers.e[lane], vector([0, 0, OUTER_PADDING[0], 0]));
+                        w[3][lane] = vector([OUTER_PADDING[1], 0, 0, 0]);
+                        states[lane] = *outer[lane];
+                    }
+                    registers = load(states);
+                }
+                _ => {
+                    let (lanes, at) = if at < whole_blocks { (&whole, at) } else { (&last, at - whole_blocks) };
+                    // Not `array::from_fn`: a closure that is compiled for more features than its caller is not inlined there.
+                    for part in 0..4 {
+                        for lane in 0..LANES {
+                            w[part][lane] = words(&lanes[lane][at], part);
+                        }
+                    }
+                }
+            }
+            take_words(&mut registers, w);
         }
-        take_words(&mut registers, w);
         store(registers, states);
     }
 
@@ -144,22 +150,6 @@ mod x86_64 {
         for lane in 0..LANES {
             let [d, c, b, a] = bytemuck::cast::<_, [u32; 4]>(registers.abcd[lane]);
             states[lane] = [a, b, c, d, bytemuck::cast::<_, [u32; 4]>(registers.e[lane])[3]];
-        }
-    }
-
-    #[target_feature(enable = "sha,sse2,ssse3,sse4.1")]
-    #[inline]
-    fn take_blocks(registers: &mut States, blocks: [&[[u8; 64]]; LANES]) {
-        #[allow(clippy::needless_range_loop, reason = "it is the same place in every lane")]
-        for at in 0..blocks[0].len() {
-            // Not `array::from_fn`: a closure that is compiled for more features than its caller is not inlined there.
-            let mut w = [[_mm_setzero_si128(); LANES]; 4];
-            for part in 0..4 {
-                for lane in 0..LANES {
-                    w[part][lane] = words(&blocks[lane][at], part);
-                }
-            }
-            take_words(registers, w);
         }
     }
 
