@@ -224,13 +224,7 @@ mod tests {
 
     #[test]
     fn the_corpus_holds() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/rtp");
-        let mut count = 0;
-        for entry in std::fs::read_dir(folder).unwrap() {
-            properties::reading(&std::fs::read(entry.unwrap().path()).unwrap());
-            count += 1;
-        }
-        assert!(count > 0, "an empty corpus shows nothing");
+        crate::corpus::each("rtp", properties::reading);
     }
 
     proptest::proptest! {

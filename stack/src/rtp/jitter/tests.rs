@@ -2,13 +2,7 @@ use super::*;
 
 #[test]
 fn the_corpus_holds() {
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/corpus/jitter");
-    let mut count = 0;
-    for entry in std::fs::read_dir(folder).unwrap() {
-        properties::any_arrivals(&std::fs::read(entry.unwrap().path()).unwrap());
-        count += 1;
-    }
-    assert!(count > 0, "an empty corpus shows nothing");
+    crate::corpus::each("jitter", properties::any_arrivals);
 }
 
 proptest::proptest! {

@@ -3,19 +3,10 @@ use super::feedback::{BitrateLimit, FullIntraRequest, Nack, ReferencePicture, Re
 use super::source::{CNAME, Chunk, Item, PRIV};
 use super::*;
 
-fn corpus_holds(name: &str, body: fn(&[u8])) {
-    let mut count = 0;
-    for entry in std::fs::read_dir(format!("{}/../fuzz/corpus/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap() {
-        body(&std::fs::read(entry.unwrap().path()).unwrap());
-        count += 1;
-    }
-    assert!(count > 0, "an empty corpus shows nothing");
-}
-
 #[test]
 fn the_corpora_hold() {
-    corpus_holds("rtcp", properties::reading);
-    corpus_holds("rtcp_building", properties::building);
+    crate::corpus::each("rtcp", properties::reading);
+    crate::corpus::each("rtcp_building", properties::building);
 }
 
 proptest::proptest! {
