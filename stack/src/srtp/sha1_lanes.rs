@@ -78,6 +78,7 @@ pub(super) fn outer_block(inner: &State) -> [u8; 64] {
 }
 
 #[cfg(target_arch = "x86_64")]
+#[allow(clippy::needless_range_loop, reason = "a lane is the same place in several arrays")]
 mod x86_64 {
     use super::{LANES, OUTER_PADDING, State};
     use std::arch::x86_64::*;
