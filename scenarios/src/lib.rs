@@ -9,6 +9,7 @@ pub mod exhibit;
 pub mod feedback_as_rtp;
 mod inputs;
 pub mod program;
+pub mod rekey_under_rx;
 pub mod retransmit_join;
 pub mod roc_lost_on_drop;
 pub mod short_srtcp;
@@ -28,6 +29,7 @@ pub fn exhibits() -> Vec<Exhibit> {
         roc_lost_on_drop::exhibit(),
         short_srtcp::exhibit(),
         feedback_as_rtp::exhibit(),
+        rekey_under_rx::exhibit(),
     ]
 }
 
