@@ -11,6 +11,7 @@ mod inputs;
 pub mod program;
 pub mod rekey_under_rx;
 pub mod retransmit_join;
+pub mod roc_invariants;
 pub mod roc_lost_on_drop;
 pub mod short_srtcp;
 mod srtp_setup;
@@ -30,6 +31,7 @@ pub fn exhibits() -> Vec<Exhibit> {
         short_srtcp::exhibit(),
         feedback_as_rtp::exhibit(),
         rekey_under_rx::exhibit(),
+        roc_invariants::exhibit(),
     ]
 }
 

@@ -30,6 +30,8 @@ const HEADROOM: usize = 4;
 /// What a buffer may have at first, headroom included: as in re, and others that double to other places.
 const CAPACITIES: [usize; 4] = [32, 64, 5, 38];
 const CNAME_LEN_MAX: usize = 255;
+/// Where the enumeration begins: with this the report of a receiver has the 60 bytes that were reported.
+const FIRST_CNAME_LEN: usize = 27;
 
 /// Protects and unprotects reports: every version of the code.
 trait Protection {
@@ -53,7 +55,9 @@ struct Report {
 
 impl Report {
     fn any() -> Self {
-        Report { capacity: one_of(&CAPACITIES), is_of_sender: one_of(&[false, true]), cname_len: below(CNAME_LEN_MAX + 1) }
+        let (capacity, is_of_sender) = (one_of(&CAPACITIES), one_of(&[false, true]));
+        let cname_len = (FIRST_CNAME_LEN + below(CNAME_LEN_MAX + 1)) % (CNAME_LEN_MAX + 1);
+        Report { is_of_sender, cname_len, capacity }
     }
 
     fn write(self) -> Result<Mbuf, MbufError> {
