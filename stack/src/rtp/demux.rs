@@ -12,16 +12,16 @@ pub enum Kind {
     Rtcp,
 }
 
-/// The shortest RTCP datagram that is taken, in bytes: a header and an SSRC, the part of an SRTCP packet that is never encrypted. The
-/// SDES and BYE of four bytes that RFC 3550 calls valid but useless are told apart only inside of a compound packet.
+/// The shortest RTCP datagram that is taken, in bytes: a header and an SSRC, the part of an SRTCP packet that is never encrypted.
+/// The SDES and BYE of four bytes that RFC 3550 calls valid but useless are told apart only inside of a compound packet.
 pub const RTCP_LEN_MIN: usize = 8;
 
-/// Tells RTP from RTCP by the second byte, 192 to 223 being RTCP (RFC 5761 section 4): all packet types that are in use and all that may come,
-/// for which the RTP payload types 64 to 95 are given up, with the marker bit set or not.
+/// Tells RTP from RTCP by the second byte, 192 to 223 being RTCP (RFC 5761 section 4): all packet types that are in use and all
+/// that may come, for which the RTP payload types 64 to 95 are given up, with the marker bit set or not.
 ///
 /// # Errors
-/// [`RtpError::Version`] if it is neither (RFC 7983 tells what else may share the port), [`RtpError::Truncated`] if it is shorter than the
-/// shortest of its kind.
+/// [`RtpError::Version`] if it is neither (RFC 7983 tells what else may share the port), [`RtpError::Truncated`] if it is shorter
+/// than the shortest of its kind.
 #[inline]
 pub fn classify(bytes: &[u8]) -> Result<Kind, RtpError> {
     let Some([first, second]) = bytes.first_chunk::<2>() else {

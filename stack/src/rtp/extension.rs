@@ -61,8 +61,8 @@ impl Form {
     /// How many bytes the elements take, padded to whole words.
     ///
     /// # Errors
-    /// [`RtpError::Range`] for an identifier, a length or appbits that this form cannot say; [`RtpError::TooLong`] if 16 bits cannot
-    /// count the words.
+    /// [`RtpError::Range`] for an identifier, a length or appbits that this form cannot say; [`RtpError::TooLong`] if 16 bits
+    /// cannot count the words.
     pub fn len(self, elements: &[Element<'_>]) -> Result<usize, RtpError> {
         let (header_len, id_max, data_min, data_max) = match self {
             Form::OneByte => (1, 14, 1, 16),
@@ -113,7 +113,8 @@ impl Form {
 impl<'a> Elements<'a> {
     /// Checks the elements in `data`, the data of a header extension whose first 16 bits are `profile`.
     ///
-    /// In the one-byte form the identifier 15, and 0 with a length, end the elements: what follows is left out (RFC 8285 section 4.2).
+    /// In the one-byte form the identifier 15, and 0 with a length, end the elements: what follows is left out (RFC 8285 section
+    /// 4.2).
     ///
     /// # Errors
     /// [`RtpError::Profile`], or [`RtpError::Truncated`] if an element says that it is longer than what is left.
@@ -216,7 +217,7 @@ pub mod properties {
 mod tests {
     use super::*;
 
-    fn read<'a>(profile: u16, data: &'a [u8]) -> Vec<(u8, &'a [u8])> {
+    fn read(profile: u16, data: &[u8]) -> Vec<(u8, &[u8])> {
         Elements::parse(profile, data).unwrap().iter().map(|element| (element.id, element.data)).collect()
     }
 

@@ -4,7 +4,8 @@ use super::header::{self, Header};
 use super::{Part, RtpError};
 use rtp_types::RtpPacketBuilder;
 
-/// The longest packet that is taken or written, in bytes: what the length field of RFC 4571's framing can say, and more than UDP carries.
+/// The longest packet that is taken or written, in bytes: what the length field of RFC 4571's framing can say, and more than UDP
+/// carries.
 pub const PACKET_LEN_MAX: usize = 65_535;
 
 /// The most contributing sources, which are counted in four bits.

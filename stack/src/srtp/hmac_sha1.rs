@@ -48,7 +48,8 @@ impl HmacSha1 {
     #[inline]
     pub(super) fn tag(&self, data: &[u8], trailer: Trailer) -> [u8; TAG_LEN] {
         let (whole, _) = data.as_chunks();
-        let last = LastBlocks::new(data, trailer);
+        let mut last = LastBlocks::EMPTY;
+        last.fill(data, trailer);
         let mut state = self.inner;
         compress(&mut state, whole);
         compress(&mut state, last.blocks());
@@ -73,40 +74,53 @@ pub(super) fn tags(jobs: &[Option<Job<'_>>; LANES]) -> [[u8; TAG_LEN]; LANES] {
         return jobs.map(|job| job.map_or([0; TAG_LEN], |job| job.key.tag(job.data, job.trailer)));
     }
     // A lane with no job does the first one's work again: it costs nothing beside the others.
-    let jobs: [Job<'_>; LANES] = jobs.map(|job| job.unwrap_or(*first));
-    let last = jobs.map(|job| LastBlocks::new(job.data, job.trailer));
-    let mut rest: [&[[u8; BLOCK_LEN]]; LANES] = jobs.map(|job| job.data.as_chunks().0);
-    let mut in_last = [false; LANES];
-    let mut states = jobs.map(|job| job.key.inner);
-    loop {
-        for lane in 0..LANES {
-            if rest[lane].is_empty() && !std::mem::replace(&mut in_last[lane], true) {
-                rest[lane] = last[lane].blocks();
-            }
-        }
-        // As far as every lane that still has blocks has them in one piece.
-        let Some(run) = rest.iter().map(|rest| rest.len()).filter(|len| *len > 0).min() else { break };
-        let mut working = (0..LANES).filter(|lane| !rest[*lane].is_empty());
-        let first = working.next().expect("some lane has blocks, or there would be no run");
-        if working.next().is_none() {
-            compress(&mut states[first], &rest[first][..run]);
-        } else {
-            let before = states;
-            let blocks = std::array::from_fn(|lane| if rest[lane].is_empty() { &rest[first][..run] } else { &rest[lane][..run] });
-            sha1_lanes::compress(&mut states, blocks);
-            // A lane that had ended did another's work.
-            for lane in (0..LANES).filter(|lane| rest[*lane].is_empty()) {
-                states[lane] = before[lane];
-            }
-        }
-        for rest in &mut rest {
-            *rest = rest.get(run..).unwrap_or_default();
-        }
+    let jobs: [&Job<'_>; LANES] = std::array::from_fn(|lane| jobs[lane].as_ref().unwrap_or(first));
+    let mut last = [const { LastBlocks::EMPTY }; LANES];
+    let mut states = [INITIAL; LANES];
+    let mut rest: [&[[u8; BLOCK_LEN]]; LANES] = [&[]; LANES];
+    for lane in 0..LANES {
+        last[lane].fill(jobs[lane].data, jobs[lane].trailer);
+        states[lane] = jobs[lane].key.inner;
+        rest[lane] = jobs[lane].data.as_chunks().0;
     }
-    let outer_blocks = states.map(|state| [outer_block(&state)]);
-    let mut outer = jobs.map(|job| job.key.outer);
+    compress_unequal(&mut states, rest);
+    compress_unequal(&mut states, last.each_ref().map(LastBlocks::blocks));
+    let mut outer_blocks = [[[0; BLOCK_LEN]]; LANES];
+    let mut outer = [INITIAL; LANES];
+    for lane in 0..LANES {
+        outer_blocks[lane] = [outer_block(&states[lane])];
+        outer[lane] = jobs[lane].key.outer;
+    }
     sha1_lanes::compress(&mut outer, outer_blocks.each_ref().map(|block| &block[..]));
-    outer.map(|state| bytes_of(&state))
+    outer.each_ref().map(bytes_of)
+}
+
+/// Takes each lane's blocks into its state, though some have more than others.
+#[inline]
+fn compress_unequal(states: &mut [State; LANES], mut rest: [&[[u8; BLOCK_LEN]]; LANES]) {
+    loop {
+        let lens = rest.map(|rest| rest.len());
+        let shortest = lens.into_iter().min().unwrap_or(0);
+        if shortest > 0 {
+            sha1_lanes::compress(states, rest.map(|rest| &rest[..shortest]));
+            rest = rest.map(|rest| &rest[shortest..]);
+            continue;
+        }
+        let mut working = (0..LANES).filter(|lane| lens[*lane] > 0);
+        let Some(first) = working.next() else { return };
+        if working.next().is_none() {
+            compress(&mut states[first], rest[first]);
+            return;
+        }
+        // As far as every lane that has blocks has them. One that has none does another's work, and forgets it.
+        let run = lens.into_iter().filter(|len| *len > 0).min().unwrap_or(0);
+        let before = *states;
+        sha1_lanes::compress(states, rest.map(|own| if own.is_empty() { &rest[first][..run] } else { &own[..run] }));
+        for lane in (0..LANES).filter(|lane| lens[*lane] == 0) {
+            states[lane] = before[lane];
+        }
+        rest = rest.map(|rest| rest.get(run..).unwrap_or_default());
+    }
 }
 
 /// The end of a message: what of it fills no block, the trailer, and SHA-1's padding with the length.
@@ -116,11 +130,12 @@ struct LastBlocks {
 }
 
 impl LastBlocks {
+    const EMPTY: LastBlocks = LastBlocks { bytes: [[0; BLOCK_LEN]; 2], count: 0 };
+
     #[inline]
-    fn new(data: &[u8], trailer: Trailer) -> Self {
+    fn fill(&mut self, data: &[u8], trailer: Trailer) {
         let (whole, rest) = data.as_chunks::<BLOCK_LEN>();
-        let mut bytes = [[0; BLOCK_LEN]; 2];
-        let flat = bytes.as_flattened_mut();
+        let flat = self.bytes.as_flattened_mut();
         flat[..rest.len()].copy_from_slice(rest);
         let mut len = rest.len();
         if let Some(trailer) = trailer {
@@ -133,7 +148,7 @@ impl LastBlocks {
         // The key's block comes before the message.
         let len_bits = ((1 + whole.len()) * BLOCK_LEN + len) as u64 * 8;
         flat[count * BLOCK_LEN - 8..count * BLOCK_LEN].copy_from_slice(&len_bits.to_be_bytes());
-        LastBlocks { bytes, count }
+        self.count = count;
     }
 
     #[inline]
@@ -142,14 +157,13 @@ impl LastBlocks {
     }
 }
 
-/// The only block that follows the key's outer one: the inner hash and its padding.
+/// The only block that follows the key's outer one: the inner hash and its padding. Its parts are as wide as they are read, since a
+/// processor that reads what it has just written in smaller pieces waits until it is in the cache.
 #[inline]
 fn outer_block(inner: &State) -> [u8; BLOCK_LEN] {
-    let mut block = [0; BLOCK_LEN];
-    block[..TAG_LEN].copy_from_slice(&bytes_of(inner));
-    block[TAG_LEN] = 0x80;
-    block[BLOCK_LEN - 8..].copy_from_slice(&(8 * (BLOCK_LEN + TAG_LEN) as u64).to_be_bytes());
-    block
+    let [a, b, c, d, e] = inner.map(u128::from);
+    let parts = [a << 96 | b << 64 | c << 32 | d, e << 96 | 1 << 95, 0, 8 * (BLOCK_LEN + TAG_LEN) as u128];
+    bytemuck::cast(parts.map(u128::to_be_bytes))
 }
 
 #[inline]

@@ -2,6 +2,7 @@
 
 use super::SrtpError;
 use super::derive::{self, Protocol};
+use super::packet::Trailer;
 use super::policy::{KeyLifetime, MasterKey, Policy, mki_len_of};
 use super::session_keys::SessionKeys;
 use subtle::ConstantTimeEq;
@@ -13,7 +14,8 @@ const EPOCHS_MAX: usize = 8;
 /// Master keys that are in use at the same time.
 pub(super) struct KeyRing {
     masters: Vec<Master>,
-    mki_len: usize,
+    srtp_trailer: Trailer,
+    srtcp_trailer: Trailer,
     key_derivation_rate: u64,
     lifetime: KeyLifetime,
 }
@@ -21,7 +23,7 @@ pub(super) struct KeyRing {
 /// Names session keys of a ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct KeyName {
-    pub(super) master: usize,
+    pub(super) master: u32,
     pub(super) protocol: Protocol,
     epoch: u64,
 }
@@ -49,7 +51,13 @@ impl KeyRing {
     pub(super) fn new(policy: &Policy, keys: &[MasterKey]) -> Result<Self, SrtpError> {
         let mki_len = mki_len_of(policy.profile, keys)?;
         let masters = keys.iter().cloned().map(Master::new).collect();
-        Ok(KeyRing { masters, mki_len, key_derivation_rate: policy.key_derivation_rate, lifetime: policy.lifetime })
+        Ok(KeyRing {
+            masters,
+            srtp_trailer: Trailer::of_rtp(policy.profile, mki_len),
+            srtcp_trailer: Trailer::of_rtcp(policy.profile, mki_len),
+            key_derivation_rate: policy.key_derivation_rate,
+            lifetime: policy.lifetime,
+        })
     }
 
     /// Takes over what is known of keys that were in use before: one that stays goes on counting where it was.
@@ -68,14 +76,18 @@ impl KeyRing {
         (master.srtp.confirmed[0].1, master.srtcp.confirmed[0].1) = (srtp, srtcp);
     }
 
+    /// What is added to packets.
     #[inline]
-    pub(super) fn mki_len(&self) -> usize {
-        self.mki_len
+    pub(super) fn trailer(&self, protocol: Protocol) -> &Trailer {
+        match protocol {
+            Protocol::Srtp => &self.srtp_trailer,
+            Protocol::Srtcp => &self.srtcp_trailer,
+        }
     }
 
     #[inline]
-    pub(super) fn mki(&self, master: usize) -> &[u8] {
-        &self.masters[master].key.mki
+    pub(super) fn mki(&self, master: u32) -> &[u8] {
+        &self.masters[master as usize].key.mki
     }
 
     /// Whether a packet's session keys may change from one to the next.
@@ -87,9 +99,13 @@ impl KeyRing {
     /// # Errors
     /// [`SrtpError::UnknownMki`].
     #[inline]
-    pub(super) fn find(&self, mki: &[u8]) -> Result<usize, SrtpError> {
+    pub(super) fn find(&self, mki: &[u8]) -> Result<u32, SrtpError> {
+        if mki.is_empty() {
+            // Without MKIs there is one key: two would have the same.
+            return Ok(0);
+        }
         let found = self.masters.iter().position(|master| master.key.mki == mki);
-        found.ok_or(SrtpError::UnknownMki { keys: self.masters.len() })
+        found.map(|master| master as u32).ok_or(SrtpError::UnknownMki { keys: self.masters.len() })
     }
 
     /// Which session keys a packet with this index has under a master key.
@@ -97,7 +113,7 @@ impl KeyRing {
     /// # Errors
     /// [`SrtpError::KeyExpired`] if the master key has protected all that it may.
     #[inline]
-    pub(super) fn name(&self, master: usize, protocol: Protocol, index: u64) -> Result<KeyName, SrtpError> {
+    pub(super) fn name(&self, master: u32, protocol: Protocol, index: u64) -> Result<KeyName, SrtpError> {
         let (packets, limit) = self.use_of(master, protocol);
         if packets >= limit {
             return Err(SrtpError::KeyExpired { limit });
@@ -107,13 +123,13 @@ impl KeyRing {
     }
 
     /// How many packets the master key has left.
-    pub(super) fn packets_left(&self, master: usize, protocol: Protocol) -> u64 {
+    pub(super) fn packets_left(&self, master: u32, protocol: Protocol) -> u64 {
         let (packets, limit) = self.use_of(master, protocol);
         limit - packets
     }
 
-    fn use_of(&self, master: usize, protocol: Protocol) -> (u64, u64) {
-        let master = &self.masters[master];
+    fn use_of(&self, master: u32, protocol: Protocol) -> (u64, u64) {
+        let master = &self.masters[master as usize];
         match protocol {
             Protocol::Srtp => (master.srtp_packets, self.lifetime.rtp_packets),
             Protocol::Srtcp => (master.srtcp_packets, self.lifetime.rtcp_packets),
@@ -124,7 +140,7 @@ impl KeyRing {
     #[inline]
     pub(super) fn derive(&mut self, name: KeyName) {
         if self.derives_anew() {
-            let master = &mut self.masters[name.master];
+            let master = &mut self.masters[name.master as usize];
             let epochs = match name.protocol {
                 Protocol::Srtp => &mut master.srtp,
                 Protocol::Srtcp => &mut master.srtcp,
@@ -138,18 +154,25 @@ impl KeyRing {
     /// The keys of this name: [`KeyRing::derive`] was called for it, and for no other since.
     #[inline]
     pub(super) fn keys(&self, name: KeyName) -> &SessionKeys {
-        let epochs = self.masters[name.master].epochs(name.protocol);
+        let epochs = self.masters[name.master as usize].epochs(name.protocol);
         if !self.derives_anew() {
             return &epochs.confirmed[0].1;
         }
         epochs.get(name.epoch).expect("they were derived when the packet was looked at")
     }
 
+    /// The keys of every packet under a master key, if they are derived once.
+    #[inline]
+    pub(super) fn fixed_keys(&self, master: u32, protocol: Protocol) -> &SessionKeys {
+        debug_assert!(!self.derives_anew());
+        &self.masters[master as usize].epochs(protocol).confirmed[0].1
+    }
+
     /// A packet was sent with these keys, or authenticated by them.
     #[inline]
     pub(super) fn count(&mut self, name: KeyName) {
         let anew = self.derives_anew();
-        let master = &mut self.masters[name.master];
+        let master = &mut self.masters[name.master as usize];
         let epochs = match name.protocol {
             Protocol::Srtp => {
                 master.srtp_packets += 1;

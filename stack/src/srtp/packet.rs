@@ -12,11 +12,13 @@ pub(super) const INDEX_LEN: usize = 4;
 /// The E flag.
 pub(super) const ENCRYPTED: u32 = 1 << 31;
 
-/// The end of a protected packet: everything past `data_len` bytes is added by protection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The end of the protected packets of one protocol, under keys whose MKIs have one length: what protection adds, counted from where
+/// the data ends.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Trailer {
-    /// How long the packet is without it.
-    pub(super) data_len: usize,
+    kind: &'static str,
+    header_len: usize,
+    len: usize,
     tag_at: usize,
     tag_len: usize,
     mki_at: usize,
@@ -25,32 +27,40 @@ pub(super) struct Trailer {
 }
 
 impl Trailer {
-    /// Of an SRTP packet.
+    /// Of SRTP packets: an AEAD's tag is the end of its ciphertext, and HMAC stands last.
+    pub(super) fn of_rtp(profile: Profile, mki_len: usize) -> Self {
+        let tag_len = profile.rtp_tag_len();
+        let (tag_at, mki_at) = if profile.is_aead() { (0, tag_len) } else { (mki_len, 0) };
+        let header_len = crate::rtp::header::FIXED_HEADER_LEN;
+        Trailer { kind: "SRTP", header_len, len: tag_len + mki_len, tag_at, tag_len, mki_at, mki_len, index_at: 0 }
+    }
+
+    /// Of SRTCP packets, in which the index stands before HMAC's MKI and tag, and after an AEAD's tag.
+    pub(super) fn of_rtcp(profile: Profile, mki_len: usize) -> Self {
+        let tag_len = profile.rtcp_tag_len();
+        let (tag_at, index_at, mki_at) =
+            if profile.is_aead() { (0, tag_len, tag_len + INDEX_LEN) } else { (INDEX_LEN + mki_len, 0, INDEX_LEN) };
+        let len = INDEX_LEN + tag_len + mki_len;
+        Trailer { kind: "SRTCP", header_len: RTCP_HEADER_LEN, len, tag_at, tag_len, mki_at, mki_len, index_at }
+    }
+
+    /// How many bytes are added.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// How long a packet is without it.
     ///
     /// # Errors
     /// [`SrtpError::Short`] if there is not so much after the shortest header.
     #[inline]
-    pub(super) fn of_rtp(packet: &[u8], profile: Profile, mki_len: usize) -> Result<Self, SrtpError> {
-        let tag_len = profile.rtp_tag_len();
-        let data_len = data_len(packet, "SRTP", crate::rtp::header::FIXED_HEADER_LEN, tag_len + mki_len)?;
-        // HMAC stands last; an AEAD's tag is the end of its ciphertext.
-        let (tag_at, mki_at) = if profile.is_aead() { (data_len, data_len + tag_len) } else { (data_len + mki_len, data_len) };
-        Ok(Trailer { data_len, tag_at, tag_len, mki_at, mki_len, index_at: data_len })
-    }
-
-    /// Of an SRTCP packet.
-    ///
-    /// # Errors
-    /// [`SrtpError::Short`] if there is not so much after the shortest header.
-    pub(super) fn of_rtcp(packet: &[u8], profile: Profile, mki_len: usize) -> Result<Self, SrtpError> {
-        let tag_len = profile.rtcp_tag_len();
-        let data_len = data_len(packet, "SRTCP", RTCP_HEADER_LEN, INDEX_LEN + tag_len + mki_len)?;
-        let (tag_at, index_at, mki_at) = if profile.is_aead() {
-            (data_len, data_len + tag_len, data_len + tag_len + INDEX_LEN)
-        } else {
-            (data_len + INDEX_LEN + mki_len, data_len, data_len + INDEX_LEN)
-        };
-        Ok(Trailer { data_len, tag_at, tag_len, mki_at, mki_len, index_at })
+    pub(super) fn data_len(&self, packet: &[u8]) -> Result<usize, SrtpError> {
+        let got = packet.len();
+        match got.checked_sub(self.len).filter(|data_len| *data_len >= self.header_len) {
+            Some(data_len) => Ok(data_len),
+            None => Err(SrtpError::Short { kind: self.kind, expected: self.header_len + self.len, got }),
+        }
     }
 
     #[inline]
@@ -64,17 +74,9 @@ impl Trailer {
     }
 
     /// The E flag and the index of an SRTCP packet.
+    #[inline]
     pub(super) fn index(&self) -> Range<usize> {
         self.index_at..self.index_at + INDEX_LEN
-    }
-}
-
-#[inline]
-fn data_len(packet: &[u8], kind: &'static str, header_len: usize, added: usize) -> Result<usize, SrtpError> {
-    let got = packet.len();
-    match got.checked_sub(added).filter(|data_len| *data_len >= header_len) {
-        Some(data_len) => Ok(data_len),
-        None => Err(SrtpError::Short { kind, expected: header_len + added, got }),
     }
 }
 

@@ -6,7 +6,7 @@ use super::derive::Protocol;
 use super::hmac_sha1::{self, Job, TAG_LEN};
 use super::index::PacketIndex;
 use super::key_ring::{KeyName, KeyRing};
-use super::packet::{ENCRYPTED, INDEX_LEN, RTCP_HEADER_LEN, Trailer, rtcp_ssrc};
+use super::packet::{ENCRYPTED, INDEX_LEN, RTCP_HEADER_LEN, rtcp_ssrc};
 use super::policy::{MasterKey, Policy};
 use super::replay::ReplayWindow;
 use super::session_keys::SessionKeys;
@@ -52,14 +52,14 @@ enum Ring {
 }
 
 /// What a packet is by its own word, before it is authenticated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Claimed {
     name: KeyName,
     ssrc: u32,
     index: u64,
     /// Where it ends to be in clear.
-    header_len: usize,
-    trailer: Trailer,
+    header_len: u32,
+    /// How long it is without what was added.
+    data_len: u32,
 }
 
 impl Receiver {
@@ -166,16 +166,24 @@ impl Receiver {
             return;
         }
         for packets in packets.chunks_mut(LANES) {
-            let claims: [Option<Claimed>; LANES] = std::array::from_fn(|place| {
-                let packet = packets.get(place)?.bytes();
-                matches!(rtp::classify(packet), Ok(rtp::Kind::Rtp)).then_some(())?;
-                self.claim_rtp(Ring::Current, packet).ok()
-            });
-            let tags = self.tags(packets, &claims);
-            for ((packet, claimed), tag) in packets.iter_mut().zip(claims).zip(&tags) {
+            // The master key and the index that each packet is taken to have, if it may be taken.
+            let mut taken = [None; LANES];
+            let mut jobs = [None; LANES];
+            for ((packet, taken), job) in packets.iter().map(Mbuf::bytes).zip(&mut taken).zip(&mut jobs) {
+                if let Ok(rtp::Kind::Rtp) = rtp::classify(packet)
+                    && let Ok(Claimed { name, index, data_len, .. }) = self.claim_rtp(Ring::Current, packet)
+                    && let SessionKeys::Authenticated { auth, .. } = self.ring.fixed_keys(name.master, Protocol::Srtp)
+                {
+                    let roc = ((index >> 16) as u32).to_be_bytes();
+                    *job = Some(Job { key: auth, data: &packet[..data_len as usize], trailer: Some(roc) });
+                    *taken = Some((name.master, index));
+                }
+            }
+            let tags = hmac_sha1::tags(&jobs);
+            for ((packet, taken), tag) in packets.iter_mut().zip(taken).zip(&tags) {
                 // The packets before it may have moved the index that it was taken to have, or be the same packet.
-                let result = match claimed {
-                    Some(claimed) if self.claim_rtp(Ring::Current, packet.bytes()) == Ok(claimed) => {
+                let result = match self.claim_rtp(Ring::Current, packet.bytes()) {
+                    Ok(claimed) if taken == Some((claimed.name.master, claimed.index)) => {
                         let result = self.admit_rtp(Ring::Current, claimed, Some(tag), packet);
                         self.counted(result)
                     }
@@ -255,10 +263,11 @@ impl Receiver {
     #[inline]
     fn claim_rtp(&self, ring: Ring, packet: &[u8]) -> Result<Claimed, SrtpError> {
         let ring = self.ring_ref(ring);
-        let trailer = Trailer::of_rtp(packet, self.policy.profile, ring.mki_len())?;
-        let header = header::parse(&packet[..trailer.data_len])?;
+        let trailer = ring.trailer(Protocol::Srtp);
+        let (data, added) = packet.split_at(trailer.data_len(packet)?);
+        let header = header::parse(data)?;
         let ssrc = header.ssrc;
-        let master = ring.find(&packet[trailer.mki()])?;
+        let master = ring.find(&added[trailer.mki()])?;
         let index = match self.streams.get(ssrc) {
             Some(stream) => {
                 let index = stream.index.estimate(header.sequence_number)?;
@@ -271,8 +280,9 @@ impl Receiver {
             }
         };
         let name = ring.name(master, Protocol::Srtp, index)?;
-        let header_len = if self.policy.encrypts_rtp { header.len } else { trailer.data_len };
-        Ok(Claimed { name, ssrc, index, header_len, trailer })
+        let header_len = if self.policy.encrypts_rtp { header.len } else { data.len() };
+        // A buffer holds less than 4 GiB.
+        Ok(Claimed { name, ssrc, index, header_len: header_len as u32, data_len: data.len() as u32 })
     }
 
     #[inline]
@@ -291,11 +301,13 @@ impl Receiver {
         tag: Option<&[u8; TAG_LEN]>,
         packet: &mut Mbuf,
     ) -> Result<(), SrtpError> {
-        let Claimed { name, ssrc, index, header_len, trailer } = claimed;
+        let Claimed { name, ssrc, index, .. } = claimed;
+        let (header_len, data_len) = (claimed.header_len as usize, claimed.data_len as usize);
         let forged = SrtpError::Authentication { ssrc };
-        let (data, added) = packet.bytes_mut().split_at_mut(trailer.data_len);
-        let sent_tag = &added[trailer.tag().start - trailer.data_len..trailer.tag().end - trailer.data_len];
-        match self.ring_ref(ring).keys(name) {
+        let keys = self.ring_ref(ring);
+        let (data, added) = packet.bytes_mut().split_at_mut(data_len);
+        let sent_tag = &added[keys.trailer(Protocol::Srtp).tag()];
+        match keys.keys(name) {
             SessionKeys::Authenticated { cipher, auth } => {
                 let roc = (index >> 16) as u32;
                 let tag = tag.copied().unwrap_or_else(|| auth.tag(data, Some(roc.to_be_bytes())));
@@ -311,7 +323,7 @@ impl Receiver {
                 gcm.open(gcm.nonce(ssrc, index), clear, payload, sent_tag).map_err(|_| forged)?;
             }
         }
-        packet.truncate(trailer.data_len).expect("the trailer lies within the packet");
+        packet.truncate(data_len).expect("the trailer lies within the packet");
         self.ring(ring).count(name);
         let stream = self.streams.get_or_make(ssrc, || Stream::new(&self.policy));
         stream.index.commit(index);
@@ -319,22 +331,14 @@ impl Receiver {
         Ok(())
     }
 
-    /// The tags that the packets with a claim should have, each at its packet's place.
-    fn tags(&self, packets: &[Mbuf], claims: &[Option<Claimed>; LANES]) -> [[u8; TAG_LEN]; LANES] {
-        hmac_sha1::tags(&std::array::from_fn(|place| {
-            let Claimed { name, index, trailer, .. } = claims[place]?;
-            let SessionKeys::Authenticated { auth, .. } = self.ring.keys(name) else { return None };
-            let roc = ((index >> 16) as u32).to_be_bytes();
-            Some(Job { key: auth, data: &packets[place].bytes()[..trailer.data_len], trailer: Some(roc) })
-        }))
-    }
-
     fn try_unprotect_rtcp(&mut self, ring: Ring, packet: &mut Mbuf) -> Result<(), SrtpError> {
         let keys = self.ring_ref(ring);
-        let trailer = Trailer::of_rtcp(packet.bytes(), self.policy.profile, keys.mki_len())?;
+        let trailer = *keys.trailer(Protocol::Srtcp);
+        let data_len = trailer.data_len(packet.bytes())?;
         let ssrc = rtcp_ssrc(packet.bytes(), RTCP_HEADER_LEN)?;
-        let master = keys.find(&packet.bytes()[trailer.mki()])?;
-        let index_word: [u8; INDEX_LEN] = packet.bytes()[trailer.index()].try_into().expect("the index has four bytes");
+        let added = &packet.bytes()[data_len..];
+        let master = keys.find(&added[trailer.mki()])?;
+        let index_word: [u8; INDEX_LEN] = added[trailer.index()].try_into().expect("the index has four bytes");
         let word = u32::from_be_bytes(index_word);
         let expected = self.policy.encrypts_rtcp && !self.policy.profile.is_null();
         if (word & ENCRYPTED != 0) != expected {
@@ -348,11 +352,10 @@ impl Receiver {
         let name = keys.name(master, Protocol::Srtcp, index)?;
         self.ring(ring).derive(name);
         let forged = SrtpError::Authentication { ssrc };
-        let data_len = trailer.data_len;
         match self.ring_ref(ring).keys(name) {
             SessionKeys::Authenticated { cipher, auth } => {
                 let tag = auth.tag(&packet.bytes()[..data_len + INDEX_LEN], None);
-                let sent_tag = &packet.bytes()[trailer.tag()];
+                let sent_tag = &packet.bytes()[data_len..][trailer.tag()];
                 if !bool::from(tag[..sent_tag.len()].ct_eq(sent_tag)) {
                     return Err(forged);
                 }
@@ -377,7 +380,7 @@ impl Receiver {
                     packet.bytes_mut()[data_len..data_len + INDEX_LEN].copy_from_slice(&index_word);
                     let associated = &packet.bytes()[..data_len + INDEX_LEN];
                     let opened = gcm.open(gcm.nonce(ssrc, index), associated, &mut [], &sent_tag);
-                    packet.bytes_mut()[trailer.tag()].copy_from_slice(&sent_tag);
+                    packet.bytes_mut()[data_len..][trailer.tag()].copy_from_slice(&sent_tag);
                     opened.map_err(|_| forged)?;
                 }
             }

@@ -3,7 +3,7 @@
 use super::counters::Counters;
 use super::derive::Protocol;
 use super::gcm::Gcm;
-use super::hmac_sha1::{self, Job, TAG_LEN};
+use super::hmac_sha1::{self, Job};
 use super::index::PacketIndex;
 use super::key_ring::{KeyName, KeyRing};
 use super::packet::{ENCRYPTED, INDEX_LEN, RTCP_HEADER_LEN, rtcp_ssrc};
@@ -27,7 +27,7 @@ const RTCP_INDEX_MAX: u32 = (1 << 31) - 1;
 pub struct Sender {
     policy: Policy,
     ring: KeyRing,
-    selected: usize,
+    selected: u32,
     streams: Streams<Stream>,
     counters: Counters,
 }
@@ -40,12 +40,11 @@ struct Stream {
 }
 
 /// A packet that is encrypted and counted, and wants its tag.
-#[derive(Clone, Copy)]
-enum Begun {
-    /// The AEAD gave it.
-    Tagged(KeyName, [u8; TAG_LEN_MAX]),
-    /// HMAC is to be taken over the packet and the rollover counter.
-    Untagged(KeyName, u32),
+struct Begun {
+    name: KeyName,
+    /// What HMAC is to be taken over beside the packet; nothing if an AEAD gave the tag.
+    roc: Option<[u8; 4]>,
+    tag: [u8; TAG_LEN_MAX],
 }
 
 impl Sender {
@@ -89,8 +88,7 @@ impl Sender {
 
     /// How many bytes are added to an RTP packet, and to a compound RTCP packet.
     pub fn overheads(&self) -> (usize, usize) {
-        let (profile, mki_len) = (self.policy.profile, self.ring.mki_len());
-        (profile.rtp_tag_len() + mki_len, profile.rtcp_tag_len() + mki_len + INDEX_LEN)
+        (self.ring.trailer(Protocol::Srtp).len(), self.ring.trailer(Protocol::Srtcp).len())
     }
 
     /// What became of the packets.
@@ -142,9 +140,11 @@ impl Sender {
     /// [`SrtpError::Malformed`], [`SrtpError::Replayed`] and [`SrtpError::TooOld`] for an index that was used or may have been,
     /// [`SrtpError::KeyExpired`], [`SrtpError::StreamLimit`], [`SrtpError::Buffer`]. The packet is as it was.
     pub fn protect_rtp(&mut self, packet: &mut Mbuf) -> Result<(), SrtpError> {
-        let result = self.begin_rtp(packet).map(|begun| {
-            let tag = self.tag(begun, packet.bytes());
-            self.finish_rtp(begun, &tag, packet);
+        let result = self.begin_rtp(packet).map(|begun| match (begun.roc, self.ring.keys(begun.name)) {
+            (Some(roc), SessionKeys::Authenticated { auth, .. }) => {
+                self.finish_rtp(begun.name.master, &auth.tag(packet.bytes(), Some(roc)), packet);
+            }
+            _ => self.finish_rtp(begun.name.master, &begun.tag, packet),
         });
         self.counted(result)
     }
@@ -172,19 +172,25 @@ impl Sender {
             return;
         }
         for packets in packets.chunks_mut(LANES) {
-            let mut begun = [None; LANES];
-            for (packet, begun) in packets.iter_mut().zip(&mut begun) {
+            // The rollover counters of those that want a tag. All of them have the keys that are selected.
+            let mut rocs = [None; LANES];
+            for (packet, roc) in packets.iter_mut().zip(&mut rocs) {
                 let result = match rtp::classify(packet.bytes()) {
-                    Ok(rtp::Kind::Rtp) => self.begin_rtp(packet).map(|packet| *begun = Some(packet)),
+                    Ok(rtp::Kind::Rtp) => self.begin_rtp(packet).map(|begun| *roc = begun.roc),
                     Ok(rtp::Kind::Rtcp) => self.try_protect_rtcp(packet),
                     Err(error) => Err(error.into()),
                 };
                 results.push(self.counted(result));
             }
-            let tags = self.tags(packets, &begun);
-            for ((packet, begun), tag) in packets.iter_mut().zip(begun).zip(&tags) {
-                if let Some(begun) = begun {
-                    self.finish_rtp(begun, tag, packet);
+            let SessionKeys::Authenticated { auth, .. } = self.ring.fixed_keys(self.selected, Protocol::Srtp) else { return };
+            let mut jobs = [None; LANES];
+            for (job, (packet, roc)) in jobs.iter_mut().zip(packets.iter().zip(&rocs)) {
+                *job = roc.map(|roc| Job { key: auth, data: packet.bytes(), trailer: Some(roc) });
+            }
+            let tags = hmac_sha1::tags(&jobs);
+            for ((packet, roc), tag) in packets.iter_mut().zip(rocs).zip(&tags) {
+                if roc.is_some() {
+                    self.finish_rtp(self.selected, tag, packet);
                 }
             }
         }
@@ -223,7 +229,7 @@ impl Sender {
             }
         };
         let name = self.ring.name(self.selected, Protocol::Srtp, index)?;
-        packet.reserve_tailroom(self.policy.profile.rtp_tag_len() + self.ring.mki_len())?;
+        packet.reserve_tailroom(self.ring.trailer(Protocol::Srtp).len())?;
         self.ring.derive(name);
         let begun = match self.ring.keys(name) {
             SessionKeys::Authenticated { cipher, .. } => {
@@ -231,12 +237,12 @@ impl Sender {
                     let payload = &mut packet.bytes_mut()[header.len..];
                     cipher.apply_keystream(&cipher.initial_counter(ssrc, index), payload);
                 }
-                Begun::Untagged(name, (index >> 16) as u32)
+                Begun { name, roc: Some(((index >> 16) as u32).to_be_bytes()), tag: [0; TAG_LEN_MAX] }
             }
             SessionKeys::Aead(gcm) => {
                 let clear_len = if self.policy.encrypts_rtp { header.len } else { packet.left() };
                 let (clear, payload) = packet.bytes_mut().split_at_mut(clear_len);
-                Begun::Tagged(name, seal(gcm, ssrc, index, clear, payload)?)
+                Begun { name, roc: None, tag: seal(gcm, ssrc, index, clear, payload)? }
             }
         };
         self.ring.count(name);
@@ -246,44 +252,15 @@ impl Sender {
         Ok(begun)
     }
 
+    /// Adds tag and MKI, of which an AEAD has the tag first (RFC 7714 section 8.2) and HMAC the MKI (RFC 3711 section 3.1).
     #[inline]
-    fn tag(&self, begun: Begun, data: &[u8]) -> [u8; TAG_LEN] {
-        let mut tag = [0; TAG_LEN];
-        match begun {
-            Begun::Tagged(_, bytes) => tag[..TAG_LEN_MAX].copy_from_slice(&bytes),
-            Begun::Untagged(name, roc) => {
-                if let SessionKeys::Authenticated { auth, .. } = self.ring.keys(name) {
-                    tag = auth.tag(data, Some(roc.to_be_bytes()));
-                }
-            }
-        }
-        tag
-    }
-
-    /// The tags of those packets that were begun, each at its packet's place.
-    fn tags(&self, packets: &[Mbuf], begun: &[Option<Begun>; LANES]) -> [[u8; TAG_LEN]; LANES] {
-        hmac_sha1::tags(&std::array::from_fn(|place| {
-            let Begun::Untagged(name, roc) = begun[place]? else { return None };
-            let SessionKeys::Authenticated { auth, .. } = self.ring.keys(name) else { return None };
-            Some(Job { key: auth, data: packets[place].bytes(), trailer: Some(roc.to_be_bytes()) })
-        }))
-    }
-
-    /// Adds tag and MKI, of which the AEAD has the tag first (RFC 7714 section 8.2) and HMAC the MKI (RFC 3711 section 3.1).
-    #[inline]
-    fn finish_rtp(&self, begun: Begun, tag: &[u8; TAG_LEN], packet: &mut Mbuf) {
-        const ROOM: &str = "room was reserved when the packet was begun";
-        let tag = &tag[..self.policy.profile.rtp_tag_len()];
-        match begun {
-            Begun::Tagged(name, _) => {
-                packet.append(tag).expect(ROOM);
-                packet.append(self.ring.mki(name.master)).expect(ROOM);
-            }
-            Begun::Untagged(name, _) => {
-                packet.append(self.ring.mki(name.master)).expect(ROOM);
-                packet.append(tag).expect(ROOM);
-            }
-        }
+    fn finish_rtp(&self, master: u32, tag: &[u8], packet: &mut Mbuf) {
+        let trailer = self.ring.trailer(Protocol::Srtp);
+        let added = packet.append_space(trailer.len()).expect("room was reserved when the packet was begun");
+        let tag_range = trailer.tag();
+        added[trailer.mki()].copy_from_slice(self.ring.mki(master));
+        let len = tag_range.len();
+        added[tag_range].copy_from_slice(&tag[..len]);
     }
 
     fn try_protect_rtcp(&mut self, packet: &mut Mbuf) -> Result<(), SrtpError> {
@@ -295,7 +272,7 @@ impl Sender {
             return Err(SrtpError::KeyExpired { limit: 1 << 31 });
         }
         let name = self.ring.name(self.selected, Protocol::Srtcp, index.into())?;
-        packet.reserve_tailroom(self.overheads().1)?;
+        packet.reserve_tailroom(self.ring.trailer(Protocol::Srtcp).len())?;
         self.ring.derive(name);
         let encrypts = self.policy.encrypts_rtcp && !self.policy.profile.is_null();
         let index_word = (index | if encrypts { ENCRYPTED } else { 0 }).to_be_bytes();

@@ -51,12 +51,21 @@ mod x86_64 {
     #[target_feature(enable = "sha,sse2,ssse3,sse4.1")]
     pub(super) fn compress(states: &mut [State; LANES], blocks: [&[[u8; 64]]; LANES]) {
         // a is the highest word, and e stands in the highest word of a register of its own.
-        let mut abcd: Lanes = states.map(|[a, b, c, d, _]| vector([d, c, b, a]));
-        let mut e: Lanes = states.map(|state| vector([0, 0, 0, state[4]]));
+        let (mut abcd, mut e) = ([_mm_setzero_si128(); LANES], [_mm_setzero_si128(); LANES]);
+        for (lane, [a, b, c, d, last]) in states.iter().enumerate() {
+            abcd[lane] = vector([*d, *c, *b, *a]);
+            e[lane] = vector([0, 0, 0, *last]);
+        }
         #[allow(clippy::needless_range_loop, reason = "it is the same place in every lane")]
         for at in 0..blocks[0].len() {
             let (abcd_before, e_before) = (abcd, e);
-            let mut w: [Lanes; 4] = std::array::from_fn(|part| std::array::from_fn(|lane| words(&blocks[lane][at], part)));
+            // Not `array::from_fn`: a closure that is compiled for more features than its caller is not inlined there.
+            let mut w = [[_mm_setzero_si128(); LANES]; 4];
+            for part in 0..4 {
+                for lane in 0..LANES {
+                    w[part][lane] = words(&blocks[lane][at], part);
+                }
+            }
             // What `abcd` was four rounds ago: e comes from it.
             let mut earlier = abcd;
             for lane in 0..LANES {
@@ -117,8 +126,8 @@ mod x86_64 {
     #[target_feature(enable = "sha,sse2,ssse3,sse4.1")]
     #[inline]
     fn words(block: &[u8; 64], part: usize) -> __m128i {
-        let bytes: [u8; 16] = std::array::from_fn(|at| block[16 * part + at]);
-        _mm_shuffle_epi8(bytemuck::cast(bytes), _mm_set_epi64x(0x0001_0203_0405_0607, 0x0809_0a0b_0c0d_0e0f))
+        let (quarters, _) = block.as_chunks::<16>();
+        _mm_shuffle_epi8(bytemuck::cast(quarters[part]), _mm_set_epi64x(0x0001_0203_0405_0607, 0x0809_0a0b_0c0d_0e0f))
     }
 
     /// The first word in the lowest place.

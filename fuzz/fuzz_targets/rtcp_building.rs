@@ -1,0 +1,5 @@
+//! RTCP built, written and damaged. The body stands beside the code: `stack::rtp::rtcp::properties`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| stack::rtp::rtcp::properties::building(bytes));
