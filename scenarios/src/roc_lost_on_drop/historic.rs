@@ -40,6 +40,10 @@ impl<const BY_SEQUENCE: bool> Stream for Historic<BY_SEQUENCE> {
         Historic::default()
     }
 
+    fn overhead(&self) -> usize {
+        TAG_LEN
+    }
+
     fn protect(&mut self, packet: &mut Mbuf) -> Result<(), Refused> {
         packet.reserve_tailroom(TAG_LEN)?;
         let sequence_number = sequence_number(packet.bytes());

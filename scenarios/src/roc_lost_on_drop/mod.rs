@@ -35,6 +35,8 @@ trait Stream {
     type Refused: Display;
     /// One of the profiles that this version has.
     fn any() -> Self;
+    /// How many bytes are added to a packet.
+    fn overhead(&self) -> usize;
     fn protect(&mut self, packet: &mut Mbuf) -> Result<(), Self::Refused>;
     fn unprotect(&mut self, packet: &mut Mbuf) -> Result<(), Self::Refused>;
     /// What sender and receiver hold the rollover counter for.
@@ -45,9 +47,9 @@ trait Stream {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Sent,
-    /// Its buffer has no room for the tag: the caller drops it.
+    /// Its buffer lacks one byte of what is added: the caller drops it.
     NoRoom,
-    /// The caller protects it again in a larger buffer.
+    /// Its buffer is full: the caller protects it again in a larger one.
     NoRoomAtFirst,
     /// It never comes so far.
     DroppedBefore,
@@ -87,7 +89,8 @@ fn send<T: Stream>(stream: &mut T, sequence_number: u16, fate: Fate) {
         return;
     }
     if matches!(fate, Fate::NoRoom | Fate::NoRoomAtFirst) {
-        let mut tight = Mbuf::copy_of(&plain, 0, 0).limited_to(plain.len());
+        let room = if fate == Fate::NoRoom { stream.overhead() - 1 } else { 0 };
+        let mut tight = Mbuf::copy_of(&plain, 0, 0).limited_to(plain.len() + room);
         let refused = stream.protect(&mut tight).is_err();
         invariant!(refused && tight.bytes() == plain, "packet {sequence_number} has no room: refused {refused}, and as it was");
         if fate == Fate::NoRoom {

@@ -28,6 +28,10 @@ impl Stream for Production {
         Production { sender, receiver }
     }
 
+    fn overhead(&self) -> usize {
+        self.sender.overheads().0
+    }
+
     fn protect(&mut self, packet: &mut Mbuf) -> Result<(), SrtpError> {
         self.sender.protect(packet)
     }

@@ -21,6 +21,10 @@ use crate::inputs::{below, one_of};
 use sim::invariant;
 use sim::verdict::Detector;
 use stack::buffer::{Mbuf, MbufError};
+use stack::rtp::rtcp::source::{CNAME, Chunk, Item};
+use stack::rtp::rtcp::{
+    self, List, PayloadFeedback, PayloadMessage, ReceiverReport, Rules, SenderInfo, SenderReport, SourceDescription,
+};
 use std::fmt::Display;
 
 /// The payload of a UDP datagram on Ethernet.
@@ -29,6 +33,7 @@ const MTU: usize = 1_472;
 const HEADROOM: usize = 4;
 /// What a buffer may have at first, headroom included: as in re, and others that double to other places.
 const CAPACITIES: [usize; 4] = [32, 64, 5, 38];
+const SSRC: u32 = 0x1234_5678;
 const CNAME_LEN_MAX: usize = 255;
 /// Where the enumeration begins: with this the report of a receiver has the 60 bytes that were reported.
 const FIRST_CNAME_LEN: usize = 27;
@@ -60,29 +65,26 @@ impl Report {
         Report { is_of_sender, cname_len, capacity }
     }
 
+    /// Written word by word, as re does it, so that the buffer doubles and is not made to measure.
     fn write(self) -> Result<Mbuf, MbufError> {
-        let ssrc = 0x1234_5678;
+        let cname = vec![b'c'; self.cname_len];
+        let items = [Item { kind: CNAME, value: &cname }];
+        let chunks = [Chunk { ssrc: SSRC, items: List::from(&items) }];
+        let message = PayloadMessage::PictureLoss;
+        let packets = [
+            if self.is_of_sender {
+                let info = SenderInfo { packet_count: 7, ..SenderInfo::default() };
+                rtcp::Packet::SenderReport(SenderReport { ssrc: SSRC, info, blocks: List::EMPTY, extension: &[] })
+            } else {
+                rtcp::Packet::ReceiverReport(ReceiverReport { ssrc: SSRC, blocks: List::EMPTY, extension: &[] })
+            },
+            rtcp::Packet::SourceDescription(SourceDescription { chunks: List::from(&chunks) }),
+            rtcp::Packet::PayloadFeedback(PayloadFeedback { sender_ssrc: SSRC, media_ssrc: !SSRC, message }),
+        ];
+        let mut room = [0; MTU];
+        let len = rtcp::write(&packets, Rules::Compound, &mut room).expect("a compound packet of that size can be written");
         let mut packet = Mbuf::new(HEADROOM, self.capacity - HEADROOM);
-        if self.is_of_sender {
-            packet.append(&[0x80, 200, 0, 6])?;
-            packet.append(&u32::to_be_bytes(ssrc))?;
-            // Times, and how much was sent.
-            packet.append(&[7; 20])?;
-        } else {
-            packet.append(&[0x80, 201, 0, 1])?;
-            packet.append(&u32::to_be_bytes(ssrc))?;
-        }
-        // SDES: the source, its CNAME, and at least one zero up to the next word.
-        let words = 1 + (2 + self.cname_len + 1).div_ceil(4);
-        packet.append(&[0x81, 202, 0, words as u8])?;
-        packet.append(&u32::to_be_bytes(ssrc))?;
-        packet.append(&[1, self.cname_len as u8])?;
-        packet.append(&vec![b'c'; self.cname_len])?;
-        packet.append(&[0; 4][..4 * (words - 1) - 2 - self.cname_len])?;
-        // PLI: a keyframe, please.
-        packet.append(&[0x81, 206, 0, 2])?;
-        packet.append(&u32::to_be_bytes(ssrc))?;
-        packet.append(&[9; 4])?;
+        room[..len].chunks(4).try_for_each(|word| packet.append(word))?;
         Ok(packet)
     }
 }
