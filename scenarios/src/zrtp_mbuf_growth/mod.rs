@@ -174,7 +174,7 @@ mod tests {
     fn each_version_refuses_just_what_it_did() {
         assert_eq!(refused::<{ Growth::NEVER }>(), [vec![0, 4], vec![0, 4, 8, 12]]);
         assert_eq!(refused::<{ Growth::WHEN_FULL }>(), [vec![4], vec![4, 8, 12]]);
-        assert_eq!(refused::<{ Growth::WHEN_SHORT }>(), [vec![], vec![]]);
+        assert_eq!(refused::<{ Growth::WHEN_SHORT }>(), [Vec::new(), Vec::<usize>::new()]);
     }
 
     proptest::proptest! {
