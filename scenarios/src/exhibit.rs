@@ -33,6 +33,21 @@ pub struct Subject {
     pub body: fn(),
     /// One run in which one operation ends before the next begins, in the order that [`sim::choose`] gives.
     pub in_sequence: Option<fn()>,
+    /// What its runs on shuttle must have seen, for a clean row that claims to have had everything at once.
+    pub must_see: Option<MustSee>,
+}
+
+/// What the runs of a clean row must have seen to say something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MustSee {
+    /// Operations of which every two overlapped, and each with itself.
+    pub operations: &'static [&'static str],
+    /// Pairs of them that must never overlap, as that is the property.
+    pub never: &'static [[&'static str; 2]],
+    /// Pairs of them that the driver does not have at once.
+    pub not_driven: &'static [[&'static str; 2]],
+    /// Whether the code has timers: each was fired and beaten.
+    pub timers: bool,
 }
 
 /// What a subject does when its operations come one after the other.
@@ -200,6 +215,20 @@ impl Exhibit {
 }
 
 impl Subject {
+    /// A version of code in which nothing runs at once: every input is tried.
+    pub fn of_inputs(name: &'static str, about: &'static str, expected: Expected, body: fn()) -> Self {
+        Subject {
+            name,
+            about,
+            on: vec![On::cases(expected)],
+            fewest_preemptions: None,
+            sequential: Sequential::Clean,
+            body,
+            in_sequence: None,
+            must_see: None,
+        }
+    }
+
     /// Where it runs on `engine`, if it does.
     pub fn on(&self, engine: Engine) -> Option<&On> {
         self.on.iter().find(|on| on.engine == engine)

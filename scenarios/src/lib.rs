@@ -6,12 +6,47 @@
 pub mod canary;
 pub mod double_clock_stop;
 pub mod exhibit;
+pub mod feedback_as_rtp;
+mod inputs;
 pub mod program;
+pub mod rekey_under_rx;
 pub mod retransmit_join;
+pub mod roc_invariants;
+pub mod roc_lost_on_drop;
+pub mod short_srtcp;
+mod srtp_setup;
+mod toy_cipher;
+pub mod zrtp_mbuf_growth;
 
-pub use exhibit::{Exhibit, Expected, On, Sequential, Subject};
+pub use exhibit::{Exhibit, Expected, MustSee, On, Sequential, Subject};
 
 /// Every exhibit, in the order in which they are shown.
 pub fn exhibits() -> Vec<Exhibit> {
-    vec![canary::exhibit(), double_clock_stop::exhibit(), retransmit_join::exhibit()]
+    vec![
+        canary::exhibit(),
+        double_clock_stop::exhibit(),
+        retransmit_join::exhibit(),
+        zrtp_mbuf_growth::exhibit(),
+        roc_lost_on_drop::exhibit(),
+        short_srtcp::exhibit(),
+        feedback_as_rtp::exhibit(),
+        rekey_under_rx::exhibit(),
+        roc_invariants::exhibit(),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sim::Engine;
+
+    #[test]
+    fn our_stack_stands_last_is_clean_and_says_what_its_schedules_must_see() {
+        for exhibit in exhibits().iter().filter(|exhibit| exhibit.name != "canary") {
+            let stack = exhibit.subjects.last().expect("an exhibit has subjects");
+            assert_eq!(stack.name, "stack", "{}", exhibit.name);
+            assert!(stack.on.iter().all(|on| on.expected == Expected::Clean), "{}", exhibit.name);
+            assert_eq!(stack.must_see.is_some(), stack.on(Engine::Shuttle).is_some(), "{}", exhibit.name);
+        }
+    }
 }

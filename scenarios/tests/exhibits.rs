@@ -2,7 +2,7 @@
 //! of themselves. `ci/deep` runs the same with large budgets.
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use scenarios::exhibit::{Exhibit, Expected, On, Sequential, Subject};
+use scenarios::exhibit::{Exhibit, Expected, MustSee, On, Sequential, Subject};
 use scenarios::program::worker::run_one;
 use sim::explore::Check;
 use sim::token::{RunId, Token};
@@ -38,10 +38,10 @@ fn main() -> ExitCode {
                     trials.push(Trial::test(name("verdict"), move || verdict(&exhibit, &subject, &on)));
                 }
             }
-            if ["stack", "stack-task"].contains(&subject.name) {
+            if let Some(must_see) = subject.must_see {
                 let (exhibit, subject) = (exhibit.clone(), subject.clone());
                 let name = format!("{}::{}::coverage", exhibit.name, subject.name);
-                trials.push(Trial::test(name, move || coverage(&exhibit, &subject)));
+                trials.push(Trial::test(name, move || coverage(&exhibit, &subject, &must_see)));
             }
             if let Some(in_sequence) = subject.in_sequence {
                 let (exhibit, subject) = (exhibit.clone(), subject.clone());
@@ -104,36 +104,24 @@ fn replay(program: &str, token: &str, wanted: &[String]) -> Result<(), Failed> {
 
 /// A clean row of our own stack says something only if every two operations overlapped, as far as the driver has them at once, and
 /// every timer fired and was beaten.
-fn coverage(exhibit: &Exhibit, subject: &Subject) -> Result<(), Failed> {
-    let on = subject.on(Engine::Shuttle).ok_or("our stack is checked on shuttle")?;
+fn coverage(exhibit: &Exhibit, subject: &Subject, must_see: &MustSee) -> Result<(), Failed> {
+    let on = subject.on(Engine::Shuttle).ok_or("it says what it must see on shuttle, and does not run there")?;
     let report = on.run(exhibit, subject);
-    let at_once = |name: &str| match exhibit.name {
-        // One thread starts the clock, and ends it.
-        "retransmit-join" => ["clock.callback", "clock.destroy"].contains(&name),
-        _ => !name.starts_with("transport."),
-    };
-    let operations: Vec<&str> = report.coverage.operations().map(|(name, _)| name).filter(|name| at_once(name)).collect();
-    for (index, a) in operations.iter().enumerate() {
-        for b in &operations[index..] {
-            if exhibit.name == "retransmit-join" && a == b {
-                continue;
-            }
-            // One clock has one callback at a time: that is its property.
-            let alone = a == b && *a == "clock.callback";
+    let summary = report.coverage.summary();
+    let is_among = |pairs: &[[&str; 2]], a: &str, b: &str| pairs.contains(&[a, b]) || pairs.contains(&[b, a]);
+    for (index, a) in must_see.operations.iter().enumerate() {
+        for b in &must_see.operations[index..] {
             let overlapped = report.coverage.pairs().any(|(x, y, _)| (x, y) == (*a, *b) || (x, y) == (*b, *a));
-            if overlapped == alone {
-                return Err(format!("{a} and {b}: overlapped {overlapped}; {}", report.coverage.summary()).into());
+            let may_be_missing = is_among(must_see.not_driven, a, b);
+            if overlapped == is_among(must_see.never, a, b) && !may_be_missing {
+                return Err(format!("{a} and {b}: overlapped {overlapped}; {summary}").into());
             }
         }
     }
     let timers: Vec<(String, u64, u64)> = report.coverage.timers().collect();
-    let fewest_operations = if exhibit.name == "retransmit-join" { 2 } else { 4 };
-    match timers.iter().all(|(_, fired, beaten)| *fired > 0 && *beaten > 0)
-        && !timers.is_empty()
-        && operations.len() >= fewest_operations
-    {
+    match timers.iter().all(|(_, fired, beaten)| *fired > 0 && *beaten > 0) && timers.is_empty() != must_see.timers {
         true => Ok(()),
-        false => Err(format!("of {operations:?}: {}", report.coverage.summary()).into()),
+        false => Err(format!("expected timers: {}; {summary}", must_see.timers).into()),
     }
 }
 

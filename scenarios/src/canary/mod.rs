@@ -11,7 +11,7 @@ use sim::verdict::Detector;
 use sim::{Engine, StrategyName};
 
 fn canary(name: &'static str, about: &'static str, body: fn(), on: Vec<On>) -> Subject {
-    Subject { name, about, on, fewest_preemptions: None, sequential: Sequential::Clean, body, in_sequence: None }
+    Subject { name, about, on, fewest_preemptions: None, sequential: Sequential::Clean, body, in_sequence: None, must_see: None }
 }
 
 fn both(expected: Expected) -> Vec<On> {

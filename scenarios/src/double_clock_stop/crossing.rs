@@ -192,6 +192,7 @@ pub(super) fn subjects() -> Vec<Subject> {
             sequential: Sequential::Clean,
             body,
             in_sequence: is_caught.then_some(body),
+            must_see: None,
         }
     };
     vec![

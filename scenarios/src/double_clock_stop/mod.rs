@@ -22,7 +22,7 @@ mod historic_task;
 mod production;
 mod production_task;
 
-use crate::exhibit::{Exhibit, Expected, On, Sequential, Subject};
+use crate::exhibit::{Exhibit, Expected, MustSee, On, Sequential, Subject};
 use historic::Historic;
 use production::Production;
 use sim::invariant;
@@ -37,6 +37,14 @@ const TICK: Duration = Duration::from_millis(20);
 const DESTROYS_MAX: u32 = 8;
 /// What stopping allows itself.
 const STOP_DEADLINE: Duration = Duration::from_secs(2);
+
+/// What a clean row of our clock must have seen, on a thread and on a task. A clock has one callback at a time.
+const MUST_SEE: MustSee = MustSee {
+    operations: &["clock.callback", "clock.start", "clock.stop", "clock.destroy"],
+    never: &[["clock.callback", "clock.callback"]],
+    not_driven: &[],
+    timers: true,
+};
 
 /// What a thread of the driver does to the transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,6 +214,7 @@ macro_rules! subject {
             sequential: $sequential,
             body,
             in_sequence: Some(in_sequence),
+            must_see: None,
         }
     }};
 }
@@ -299,6 +308,7 @@ macro_rules! production_subject {
             sequential: Sequential::Clean,
             body,
             in_sequence: None,
+            must_see: None,
         }
     }};
 }
@@ -340,6 +350,7 @@ fn production_subjects() -> Vec<Subject> {
         sequential: Sequential::Clean,
         body: any_body,
         in_sequence: None,
+        must_see: Some(MUST_SEE),
     });
     subjects
 }

@@ -152,6 +152,7 @@ pub(super) fn subjects() -> Vec<Subject> {
         sequential: Sequential::Clean,
         body,
         in_sequence: None,
+        must_see: None,
     };
     vec![
         subject("stack-task-stop-stop", "our clock on a task: stop || stop", 3_000, stop_stop as fn()),
@@ -163,11 +164,14 @@ pub(super) fn subjects() -> Vec<Subject> {
             3_000,
             restart_stop,
         ),
-        subject(
-            "stack-task",
-            "our clock on a task: any three operations of each of two tasks, and any of the callback",
-            20_000,
-            any,
-        ),
+        Subject {
+            must_see: Some(super::MUST_SEE),
+            ..subject(
+                "stack-task",
+                "our clock on a task: any three operations of each of two tasks, and any of the callback",
+                20_000,
+                any,
+            )
+        },
     ]
 }

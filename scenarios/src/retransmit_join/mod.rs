@@ -19,7 +19,7 @@ mod handshake;
 mod historic;
 mod production;
 
-use crate::exhibit::{Exhibit, Expected, On, Sequential, Subject};
+use crate::exhibit::{Exhibit, Expected, MustSee, On, Sequential, Subject};
 use handshake::{Flight, answer};
 use sim::Bounds;
 use sim::StrategyName;
@@ -131,6 +131,7 @@ pub fn exhibit() -> Exhibit {
         sequential: Sequential::Clean,
         body,
         in_sequence: None,
+        must_see: None,
     };
     Exhibit {
         name: "retransmit-join",
@@ -158,7 +159,16 @@ pub fn exhibit() -> Exhibit {
                 On::shuttle(Expected::Clean),
                 twin,
             ),
-            subject("stack", "our clock sends again, and is stopped with no lock held", On::shuttle(Expected::Clean), stack),
+            Subject {
+                // One thread starts the clock, and ends it.
+                must_see: Some(MustSee {
+                    operations: &["clock.callback", "clock.destroy"],
+                    never: &[["clock.callback", "clock.callback"]],
+                    not_driven: &[["clock.destroy", "clock.destroy"]],
+                    timers: true,
+                }),
+                ..subject("stack", "our clock sends again, and is stopped with no lock held", On::shuttle(Expected::Clean), stack)
+            },
         ],
     }
 }

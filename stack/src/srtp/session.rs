@@ -11,8 +11,9 @@ use sim::sync::{Arc, Mutex};
 /// Methods may be called from any thread at any time, stop and rekey beside packets included: a context is never gone while a packet
 /// is in it, since the packet has its lock.
 ///
-/// Each side has a lock of its own, which a call takes for as long as it works on its packets, and no call has both. Nothing is called
-/// with a lock held, so they may be taken under any lock of the caller's.
+/// Each side has a lock of its own, which a call takes for as long as it works on its packets, and no call has both. What changes keys
+/// has a third from its start to its end, taken before those: of two changes one is first on both sides, and no packet waits for a key
+/// to be set up. Nothing is called with a lock held, so they may be taken under any lock of the caller's.
 #[derive(Clone, Debug)]
 pub struct Session {
     shared: Arc<Shared>,
@@ -20,6 +21,8 @@ pub struct Session {
 
 #[derive(Debug)]
 struct Shared {
+    /// Held while keys change. Without it two changes could each have the last word on one side.
+    changing: Mutex<()>,
     sending: Mutex<Side<Sender>>,
     receiving: Mutex<Side<Receiver>>,
 }
@@ -56,7 +59,7 @@ impl Session {
         fn side<T>() -> Mutex<Side<T>> {
             Mutex::new(Side { context: None, before: Counters::default() })
         }
-        Session { shared: Arc::new(Shared { sending: side(), receiving: side() }) }
+        Session { shared: Arc::new(Shared { changing: Mutex::new(()), sending: side(), receiving: side() }) }
     }
 
     /// Keys both sides, from nothing: streams, rollover counters and replay windows begin anew. A session that goes on with new keys
@@ -68,6 +71,7 @@ impl Session {
     pub fn key(&self, policy: &Policy, sending: &[MasterKey], receiving: &[MasterKey]) -> Result<(), SrtpError> {
         let sender = Sender::new(policy.clone(), sending)?;
         let receiver = Receiver::new(policy.clone(), receiving)?;
+        let _changing = self.shared.changing.lock();
         replace(&self.shared.sending, Some(sender), Sender::counters);
         replace(&self.shared.receiving, Some(receiver), Receiver::counters);
         Ok(())
@@ -80,12 +84,14 @@ impl Session {
     /// [`SrtpError::NotKeyed`], and those of [`Sender::new`]. Then both sides are as they were, or, if `sending` is at fault, the
     /// receiving side knows the new keys and the old.
     pub fn rekey(&self, sending: &[MasterKey], receiving: &[MasterKey]) -> Result<(), SrtpError> {
-        self.shared.receiving.lock().context()?.rekey(receiving)?;
-        self.shared.sending.lock().context()?.rekey(sending)
+        let _changing = self.shared.changing.lock();
+        self.shared.receiving.lock().context().ok_or(SrtpError::NotKeyed)?.rekey(receiving)?;
+        self.shared.sending.lock().context().ok_or(SrtpError::NotKeyed)?.rekey(sending)
     }
 
     /// Ends both sides: keys are zeroised, and packets are refused. May come twice, or beside anything. Returns whether it was keyed.
     pub fn stop(&self) -> bool {
+        let _changing = self.shared.changing.lock();
         let sent = replace(&self.shared.sending, None, Sender::counters);
         let received = replace(&self.shared.receiving, None, Receiver::counters);
         sent || received
@@ -96,7 +102,7 @@ impl Session {
     /// # Errors
     /// [`SrtpError::NotKeyed`], and those of [`Sender::protect`]: the packet must not be sent.
     pub fn protect(&self, packet: &mut Mbuf) -> Result<(), SrtpError> {
-        self.shared.sending.lock().context()?.protect(packet)
+        self.shared.sending.lock().for_packet()?.protect(packet)
     }
 
     /// [`Sender::protect_batch`].
@@ -109,7 +115,7 @@ impl Session {
     /// # Errors
     /// [`SrtpError::NotKeyed`], and those of [`Receiver::unprotect`]: the packet must not be used.
     pub fn unprotect(&self, packet: &mut Mbuf) -> Result<(), SrtpError> {
-        self.shared.receiving.lock().context()?.unprotect(packet)
+        self.shared.receiving.lock().for_packet()?.unprotect(packet)
     }
 
     /// [`Receiver::unprotect_batch`].
@@ -125,19 +131,21 @@ impl Session {
 }
 
 impl<T> Side<T> {
-    /// The context, which is used. None is counted.
-    fn context(&mut self) -> Result<&mut T, SrtpError> {
-        match &mut self.context {
-            Some(context) => {
-                ledger::touch(context.resource);
-                Ok(&mut context.side)
-            }
-            None => {
-                let refused = Err(SrtpError::NotKeyed);
-                self.before.count(&refused);
-                refused.map(|()| unreachable!("it is an error"))
-            }
+    /// The context, which is used.
+    fn context(&mut self) -> Option<&mut T> {
+        let context = self.context.as_mut()?;
+        ledger::touch(context.resource);
+        Some(&mut context.side)
+    }
+
+    /// The context, for a packet: one that finds none is refused, and counted.
+    fn for_packet(&mut self) -> Result<&mut T, SrtpError> {
+        if self.context.is_none() {
+            let refused = Err(SrtpError::NotKeyed);
+            self.before.count(&refused);
+            refused?;
         }
+        self.context().ok_or(SrtpError::NotKeyed)
     }
 
     fn each(
@@ -146,13 +154,12 @@ impl<T> Side<T> {
         results: &mut Vec<Result<(), SrtpError>>,
         batch: fn(&mut T, &mut [Mbuf], &mut Vec<Result<(), SrtpError>>),
     ) {
-        if self.context.is_some() {
-            let context = self.context().expect("it was there just now, and the lock is held");
+        if let Some(context) = self.context() {
             return batch(context, packets, results);
         }
         results.clear();
         for _ in packets {
-            results.push(self.context().map(|_| ()));
+            results.push(self.for_packet().map(|_| ()));
         }
     }
 
@@ -175,4 +182,43 @@ fn replace<T>(side: &Mutex<Side<T>>, context: Option<T>, counters: fn(&T) -> &Co
         std::mem::replace(&mut side.context, context)
     };
     previous.is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::srtp::Profile;
+
+    fn key(number: u8) -> [MasterKey; 1] {
+        [MasterKey::new(Profile::AesCm128HmacSha1_80, &[number; 16], &[7; 14]).unwrap()]
+    }
+
+    /// How often each two changes that cross are tried.
+    const RACES: u32 = 300;
+
+    #[test]
+    fn a_change_of_keys_is_no_packet() {
+        let session = Session::new();
+        assert_eq!(session.rekey(&key(1), &key(1)), Err(SrtpError::NotKeyed));
+        assert_eq!(session.counters(), (Counters::default(), Counters::default()));
+        let mut packet = Mbuf::copy_of(&[0x80, 96, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], 0, 0);
+        assert_eq!(session.protect(&mut packet), Err(SrtpError::NotKeyed));
+        assert_eq!((session.counters().0.not_keyed, session.counters().1.not_keyed), (1, 0));
+    }
+
+    /// A stress run; `rekey-under-rx` has every interleaving.
+    #[test]
+    fn of_two_changes_one_is_last_on_both_sides() {
+        let policy = Policy::new(Profile::AesCm128HmacSha1_80).unwrap();
+        for _ in 0..RACES {
+            let session = Session::new();
+            let theirs = session.clone();
+            let keying = policy.clone();
+            let other = sim::thread::spawn(move || theirs.key(&keying, &key(1), &key(1)));
+            session.stop();
+            other.join().unwrap().unwrap();
+            let keyed = (session.shared.sending.lock().context.is_some(), session.shared.receiving.lock().context.is_some());
+            assert_eq!(keyed.0, keyed.1, "half of a session is keyed");
+        }
+    }
 }
