@@ -1,6 +1,6 @@
 //! HMAC-SHA1 with the key's two blocks hashed once, for one packet or for several at once.
 
-use super::sha1_lanes::{self, LANES, State};
+use super::lanes::{self, LANES, State};
 use sha1::block_api::compress;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
@@ -55,7 +55,7 @@ impl HmacSha1 {
         compress(&mut state, whole);
         compress(&mut state, last.blocks());
         let mut outer = self.outer;
-        compress(&mut outer, &[sha1_lanes::outer_block(&state)]);
+        compress(&mut outer, &[lanes::outer_block(&state)]);
         bytes_of(&outer)
     }
 }
@@ -71,7 +71,7 @@ impl Drop for HmacSha1 {
 /// together they fill each other's waits, where the processor has the instructions.
 pub(super) fn tags(jobs: &[Option<Job<'_>>; LANES]) -> [[u8; TAG_LEN]; LANES] {
     let Some(first) = jobs.iter().flatten().next() else { return [[0; TAG_LEN]; LANES] };
-    if jobs.iter().flatten().count() == 1 || !sha1_lanes::are_available() {
+    if jobs.iter().flatten().count() == 1 || !lanes::have_sha1() {
         return jobs.map(|job| job.map_or([0; TAG_LEN], |job| job.key.tag(job.data, job.trailer)));
     }
     // A lane with no job does the first one's work again: it costs nothing beside the others.
@@ -86,7 +86,7 @@ pub(super) fn tags(jobs: &[Option<Job<'_>>; LANES]) -> [[u8; TAG_LEN]; LANES] {
     }
     let last = last.each_ref().map(LastBlocks::blocks);
     if rest.iter().all(|lane| lane.len() == rest[0].len()) && last.iter().all(|lane| lane.len() == last[0].len()) {
-        sha1_lanes::hmac(&mut states, rest, last, jobs.map(|job| &job.key.outer));
+        lanes::hmac_sha1(&mut states, rest, last, jobs.map(|job| &job.key.outer));
         return states.each_ref().map(bytes_of);
     }
     compress_unequal(&mut states, rest);
@@ -94,10 +94,10 @@ pub(super) fn tags(jobs: &[Option<Job<'_>>; LANES]) -> [[u8; TAG_LEN]; LANES] {
     let mut outer_blocks = [[[0; BLOCK_LEN]]; LANES];
     let mut outer = [INITIAL; LANES];
     for lane in 0..LANES {
-        outer_blocks[lane] = [sha1_lanes::outer_block(&states[lane])];
+        outer_blocks[lane] = [lanes::outer_block(&states[lane])];
         outer[lane] = jobs[lane].key.outer;
     }
-    sha1_lanes::compress(&mut outer, outer_blocks.each_ref().map(|block| &block[..]));
+    lanes::sha1_compress(&mut outer, outer_blocks.each_ref().map(|block| &block[..]));
     outer.each_ref().map(bytes_of)
 }
 
@@ -122,7 +122,7 @@ fn compress_unequal(states: &mut [State; LANES], mut rest: [&[[u8; BLOCK_LEN]]; 
         let lens = rest.map(|rest| rest.len());
         let shortest = lens.into_iter().min().unwrap_or(0);
         if shortest > 0 {
-            sha1_lanes::compress(states, rest.map(|rest| &rest[..shortest]));
+            lanes::sha1_compress(states, rest.map(|rest| &rest[..shortest]));
             rest = rest.map(|rest| &rest[shortest..]);
             continue;
         }
@@ -135,7 +135,7 @@ fn compress_unequal(states: &mut [State; LANES], mut rest: [&[[u8; BLOCK_LEN]]; 
         // As far as every lane that has blocks has them. One that has none does another's work, and forgets it.
         let run = lens.into_iter().filter(|len| *len > 0).min().unwrap_or(0);
         let before = *states;
-        sha1_lanes::compress(states, rest.map(|own| if own.is_empty() { &rest[first][..run] } else { &own[..run] }));
+        lanes::sha1_compress(states, rest.map(|own| if own.is_empty() { &rest[first][..run] } else { &own[..run] }));
         for lane in (0..LANES).filter(|lane| lens[*lane] == 0) {
             states[lane] = before[lane];
         }
@@ -209,7 +209,7 @@ mod tests {
     /// Lengths of every kind beside each other, with and without a trailer, for every set of jobs.
     #[test]
     fn several_at_once_are_each_as_alone() {
-        if !sha1_lanes::are_available() {
+        if !lanes::have_sha1() {
             println!("SKIPPED lanes of SHA-1: this processor has not the instructions; the fallback is tested");
         }
         let bytes: Vec<u8> = (0..400u16).map(|at| at as u8).collect();

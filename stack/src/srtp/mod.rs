@@ -16,6 +16,7 @@ mod gcm;
 mod hmac_sha1;
 mod index;
 mod key_ring;
+mod lanes;
 mod packet;
 mod policy;
 mod profile;
@@ -27,7 +28,6 @@ mod rfc_7714;
 mod sender;
 mod session;
 mod session_keys;
-mod sha1_lanes;
 mod streams;
 #[cfg(test)]
 mod vectors;

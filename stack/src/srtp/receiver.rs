@@ -1,17 +1,16 @@
 //! The receiving side of a session: packets are authenticated and decrypted in place.
 
 use super::SrtpError;
-use super::counter_mode::Keystream;
 use super::counters::Counters;
 use super::derive::Protocol;
 use super::hmac_sha1::{self, Job, TAG_LEN};
 use super::index::{INDICES_USED, PacketIndex};
 use super::key_ring::{KeyName, KeyRing};
+use super::lanes::LANES;
 use super::packet::{ENCRYPTED, INDEX_LEN, RTCP_HEADER_LEN, rtcp_ssrc};
 use super::policy::{MasterKey, Policy};
 use super::replay::ReplayWindow;
 use super::session_keys::SessionKeys;
-use super::sha1_lanes::LANES;
 use super::streams::Streams;
 use crate::buffer::Mbuf;
 use crate::rtp::{self, header};
@@ -29,7 +28,6 @@ pub struct Receiver {
     previous: Option<Previous>,
     streams: Streams<Stream>,
     counters: Counters,
-    keystream: Keystream,
     /// What an AEAD would spoil of a packet that is to be tried under other keys after.
     ciphertext: Vec<u8>,
 }
@@ -80,8 +78,7 @@ impl Receiver {
     pub fn new(policy: Policy, keys: &[MasterKey]) -> Result<Self, SrtpError> {
         let ring = KeyRing::new(&policy, keys)?;
         let streams = Streams::new(policy.streams_max);
-        let (counters, keystream) = (Counters::default(), Keystream::new());
-        Ok(Receiver { policy, ring, previous: None, streams, counters, keystream, ciphertext: Vec::new() })
+        Ok(Receiver { policy, ring, previous: None, streams, counters: Counters::default(), ciphertext: Vec::new() })
     }
 
     /// Goes on with other master keys. Rollover counters and replay windows go on as they were (RFC 3711 section 3.3.1). Packets under
@@ -189,34 +186,15 @@ impl Receiver {
                 }
             }
             let tags = hmac_sha1::tags(&jobs);
-            // What is authentic is decrypted together, but for what is under another master key than the first.
-            let mut payloads = [const { None }; LANES];
-            let mut together = None;
-            for (((packet, claimed), tag), payload) in packets.iter_mut().zip(claims).zip(&tags).zip(&mut payloads) {
+            for ((packet, claimed), tag) in packets.iter_mut().zip(claims).zip(&tags) {
                 // The packets before it may have moved the index that it was taken to have, or be the same packet.
                 match claimed {
-                    Some(claimed)
-                        if *together.get_or_insert(claimed.name.master) == claimed.name.master && self.still_holds(&claimed) =>
-                    {
-                        let result = self.expect_tag(Ring::Current, &claimed, tag, packet.bytes());
-                        if result.is_ok() {
-                            packet.truncate(claimed.data_len as usize).expect("the trailer lies within the packet");
-                            self.commit_rtp(Ring::Current, &claimed);
-                            *payload =
-                                Some((claimed.ssrc, claimed.index, &mut packet.bytes_mut()[claimed.header_len as usize..]));
-                        }
+                    Some(claimed) if self.still_holds(&claimed) => {
+                        let result = self.admit_rtp(Ring::Current, &claimed, Some(tag), packet);
                         results.push(self.counted(result));
                     }
                     _ => results.push(self.unprotect(packet)),
                 }
-            }
-            let keys = together.map(|master| self.ring.fixed_keys(master, Protocol::Srtp));
-            if let Some(SessionKeys::Authenticated { cipher: Some(cipher), .. }) = keys {
-                let mut payloads = payloads.map(|payload| {
-                    let (ssrc, index, payload) = payload?;
-                    Some((cipher.initial_counter(ssrc, index), payload))
-                });
-                cipher.apply_keystreams(&mut payloads, &mut self.keystream);
             }
         }
     }
@@ -328,37 +306,44 @@ impl Receiver {
     fn try_unprotect_rtp(&mut self, ring: Ring, packet: &mut Mbuf) -> Result<(), SrtpError> {
         let claimed = self.claim_rtp(ring, packet.bytes())?;
         self.ring(ring).derive(claimed.name);
-        let Claimed { name, ssrc, index, .. } = claimed;
+        self.admit_rtp(ring, &claimed, None, packet)
+    }
+
+    /// Takes the packet if it is authentic. `tag` is the one it should have, if that is known already.
+    #[inline]
+    fn admit_rtp(
+        &mut self,
+        ring: Ring,
+        claimed: &Claimed,
+        tag: Option<&[u8; TAG_LEN]>,
+        packet: &mut Mbuf,
+    ) -> Result<(), SrtpError> {
+        let &Claimed { name, ssrc, index, header_len, data_len } = claimed;
+        let forged = SrtpError::Authentication { ssrc };
         let keys = self.ring_ref(ring);
-        let (data, added) = packet.bytes_mut().split_at_mut(claimed.data_len as usize);
-        let (clear, payload) = data.split_at_mut(claimed.header_len as usize);
+        let (data, added) = packet.bytes_mut().split_at_mut(data_len as usize);
+        let sent_tag = &added[keys.trailer(Protocol::Srtp).tag()];
         match keys.keys(name) {
             SessionKeys::Authenticated { cipher, auth } => {
-                let tag = auth.tag(&packet.bytes()[..claimed.data_len as usize], Some(claimed.roc()));
-                self.expect_tag(ring, &claimed, &tag, packet.bytes())?;
+                let is_authentic = match tag {
+                    Some(tag) => hmac_sha1::begins_with(tag, sent_tag),
+                    None => hmac_sha1::begins_with(&auth.tag(data, Some(claimed.roc())), sent_tag),
+                };
+                if !is_authentic {
+                    return Err(forged);
+                }
                 if let Some(cipher) = cipher {
-                    let payload = &mut packet.bytes_mut()[claimed.header_len as usize..claimed.data_len as usize];
-                    cipher.apply_keystream(&cipher.initial_counter(ssrc, index), payload);
+                    cipher.apply_keystream(&cipher.initial_counter(ssrc, index), &mut data[header_len as usize..]);
                 }
             }
             SessionKeys::Aead(gcm) => {
-                let sent_tag = &added[keys.trailer(Protocol::Srtp).tag()];
-                gcm.open(gcm.nonce(ssrc, index), clear, payload, sent_tag).map_err(|_| SrtpError::Authentication { ssrc })?;
+                let (clear, payload) = data.split_at_mut(header_len as usize);
+                gcm.open(gcm.nonce(ssrc, index), clear, payload, sent_tag).map_err(|_| forged)?;
             }
         }
-        packet.truncate(claimed.data_len as usize).expect("the trailer lies within the packet");
-        self.commit_rtp(ring, &claimed);
+        packet.truncate(data_len as usize).expect("the trailer lies within the packet");
+        self.commit_rtp(ring, claimed);
         Ok(())
-    }
-
-    /// Whether an SRTP packet has the tag that it should have.
-    #[inline]
-    fn expect_tag(&self, ring: Ring, claimed: &Claimed, tag: &[u8; TAG_LEN], packet: &[u8]) -> Result<(), SrtpError> {
-        let sent_tag = &packet[claimed.data_len as usize..][self.ring_ref(ring).trailer(Protocol::Srtp).tag()];
-        match hmac_sha1::begins_with(tag, sent_tag) {
-            true => Ok(()),
-            false => Err(SrtpError::Authentication { ssrc: claimed.ssrc }),
-        }
     }
 
     /// The packet is authentic: it counts.

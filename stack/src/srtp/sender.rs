@@ -1,17 +1,16 @@
 //! The sending side of a session: packets are protected in place.
 
-use super::counter_mode::Keystream;
 use super::counters::Counters;
 use super::derive::Protocol;
 use super::gcm::Gcm;
 use super::hmac_sha1::{self, Job};
 use super::index::{INDICES_USED, PacketIndex};
 use super::key_ring::{KeyName, KeyRing};
+use super::lanes::LANES;
 use super::packet::{ENCRYPTED, INDEX_LEN, RTCP_HEADER_LEN, rtcp_ssrc};
 use super::policy::{MasterKey, Policy};
 use super::replay::ReplayWindow;
 use super::session_keys::SessionKeys;
-use super::sha1_lanes::LANES;
 use super::streams::Streams;
 use super::{SrtpError, profile::TAG_LEN_MAX};
 use crate::buffer::Mbuf;
@@ -31,7 +30,6 @@ pub struct Sender {
     selected: u32,
     streams: Streams<Stream>,
     counters: Counters,
-    keystream: Keystream,
 }
 
 struct Stream {
@@ -68,7 +66,7 @@ impl Sender {
     pub fn new(policy: Policy, keys: &[MasterKey]) -> Result<Self, SrtpError> {
         let ring = KeyRing::new(&policy, keys)?;
         let streams = Streams::new(policy.streams_max);
-        Ok(Sender { policy, ring, selected: 0, streams, counters: Counters::default(), keystream: Keystream::new() })
+        Ok(Sender { policy, ring, selected: 0, streams, counters: Counters::default() })
     }
 
     /// Goes on with other master keys, of which the first is used. Rollover counters and SRTCP indices go on where they were (RFC 3711
@@ -196,13 +194,12 @@ impl Sender {
             }
             let SessionKeys::Authenticated { cipher, auth } = self.ring.fixed_keys(self.selected, Protocol::Srtp) else { return };
             if let Some(cipher) = cipher {
-                let mut payloads = [const { None }; LANES];
-                for (payload, (packet, claimed)) in payloads.iter_mut().zip(packets.iter_mut().zip(&claims)) {
-                    *payload = claimed.map(|Claimed { ssrc, index, header_len, .. }| {
-                        (cipher.initial_counter(ssrc, index), &mut packet.bytes_mut()[header_len as usize..])
-                    });
+                for (packet, claimed) in packets.iter_mut().zip(&claims) {
+                    if let Some(Claimed { ssrc, index, header_len, .. }) = claimed {
+                        let payload = &mut packet.bytes_mut()[*header_len as usize..];
+                        cipher.apply_keystream(&cipher.initial_counter(*ssrc, *index), payload);
+                    }
                 }
-                cipher.apply_keystreams(&mut payloads, &mut self.keystream);
             }
             let mut jobs = [None; LANES];
             for (job, (packet, claimed)) in jobs.iter_mut().zip(packets.iter().zip(&claims)) {
