@@ -75,30 +75,30 @@ pub(super) fn tags(jobs: &[Option<Job<'_>>; LANES]) -> [[u8; TAG_LEN]; LANES] {
         return jobs.map(|job| job.map_or([0; TAG_LEN], |job| job.key.tag(job.data, job.trailer)));
     }
     // A lane with no job does the first one's work again: it costs nothing beside the others.
-    let jobs: [&Job<'_>; LANES] = std::array::from_fn(|lane| jobs[lane].as_ref().unwrap_or(first));
     let mut last = [const { LastBlocks::EMPTY }; LANES];
     let mut states = [INITIAL; LANES];
     let mut rest: [&[[u8; BLOCK_LEN]]; LANES] = [&[]; LANES];
+    let mut outer_keys = [&first.key.outer; LANES];
     for lane in 0..LANES {
-        last[lane].fill(jobs[lane].data, jobs[lane].trailer);
-        states[lane] = jobs[lane].key.inner;
-        rest[lane] = jobs[lane].data.as_chunks().0;
+        let job = jobs[lane].as_ref().unwrap_or(first);
+        last[lane].fill(job.data, job.trailer);
+        states[lane] = job.key.inner;
+        rest[lane] = job.data.as_chunks().0;
+        outer_keys[lane] = &job.key.outer;
     }
-    let last = last.each_ref().map(LastBlocks::blocks);
-    if rest.iter().all(|lane| lane.len() == rest[0].len()) && last.iter().all(|lane| lane.len() == last[0].len()) {
-        lanes::hmac_sha1(&mut states, rest, last, jobs.map(|job| &job.key.outer));
-        return states.each_ref().map(bytes_of);
+    let last = [last[0].blocks(), last[1].blocks(), last[2].blocks(), last[3].blocks()];
+    let mut tags = [[0; TAG_LEN]; LANES];
+    if (1..LANES).all(|lane| rest[lane].len() == rest[0].len() && last[lane].len() == last[0].len()) {
+        lanes::hmac_sha1(&mut states, rest, last, outer_keys);
+    } else {
+        compress_unequal(&mut states, rest);
+        compress_unequal(&mut states, last);
+        lanes::hmac_sha1(&mut states, [&[]; LANES], [&[]; LANES], outer_keys);
     }
-    compress_unequal(&mut states, rest);
-    compress_unequal(&mut states, last);
-    let mut outer_blocks = [[[0; BLOCK_LEN]]; LANES];
-    let mut outer = [INITIAL; LANES];
-    for lane in 0..LANES {
-        outer_blocks[lane] = [lanes::outer_block(&states[lane])];
-        outer[lane] = jobs[lane].key.outer;
+    for (tag, state) in tags.iter_mut().zip(&states) {
+        *tag = bytes_of(state);
     }
-    lanes::sha1_compress(&mut outer, outer_blocks.each_ref().map(|block| &block[..]));
-    outer.each_ref().map(bytes_of)
+    tags
 }
 
 /// Whether a tag begins with these bytes. Takes the same time whatever they are: no branch looks at them.
@@ -156,8 +156,17 @@ impl LastBlocks {
     fn fill(&mut self, data: &[u8], trailer: Trailer) {
         let (whole, rest) = data.as_chunks::<BLOCK_LEN>();
         let flat = self.bytes.as_flattened_mut();
-        flat[..rest.len()].copy_from_slice(rest);
         let mut len = rest.len();
+        // In pieces whose length the compiler knows, of which the last may lie over the one before: a call would take as long again.
+        match (rest.last_chunk::<16>(), flat[..len].last_chunk_mut::<16>()) {
+            (Some(end), Some(place)) => {
+                *place = *end;
+                for (place, piece) in flat.as_chunks_mut::<16>().0.iter_mut().zip(rest.as_chunks::<16>().0) {
+                    *place = *piece;
+                }
+            }
+            _ => flat[..len].copy_from_slice(rest),
+        }
         if let Some(trailer) = trailer {
             flat[len..len + 4].copy_from_slice(&trailer);
             len += 4;

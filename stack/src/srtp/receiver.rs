@@ -190,8 +190,13 @@ impl Receiver {
                 // The packets before it may have moved the index that it was taken to have, or be the same packet.
                 match claimed {
                     Some(claimed) if self.still_holds(&claimed) => {
-                        let result = self.admit_rtp(Ring::Current, &claimed, Some(tag), packet);
-                        results.push(self.counted(result));
+                        match self.admit_rtp(Ring::Current, &claimed, Some(tag), packet) {
+                            Ok(()) => {
+                                self.counters.accepted += 1;
+                                results.push(Ok(()));
+                            }
+                            Err(error) => results.push(self.counted(Err(error))),
+                        }
                     }
                     _ => results.push(self.unprotect(packet)),
                 }
