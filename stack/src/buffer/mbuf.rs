@@ -344,7 +344,10 @@ impl Mbuf {
         if demanded_bytes > limit_bytes {
             return Err(MbufError::Limit { demanded_bytes, limit_bytes });
         }
-        self.memory.resize(demanded_bytes.max(2 * had_bytes).min(limit_bytes), 0);
+        let grown_bytes = demanded_bytes.max(2 * had_bytes).min(limit_bytes);
+        // A vector by itself would take twice what it had, past the limit and past what is accounted.
+        self.memory.reserve_exact(grown_bytes - had_bytes);
+        self.memory.resize(grown_bytes, 0);
         if let Some(home) = &self.home {
             home.account_growth(self.memory.len() - had_bytes);
         }
