@@ -100,7 +100,7 @@ impl KeyRing {
     /// [`SrtpError::UnknownMki`].
     #[inline]
     pub(super) fn find(&self, mki: &[u8]) -> Result<u32, SrtpError> {
-        if mki.is_empty() {
+        if mki.is_empty() && self.srtp_trailer.mki().is_empty() {
             // Without MKIs there is one key: two would have the same.
             return Ok(0);
         }

@@ -1,0 +1,103 @@
+//! SRTP where things meet: keys that change while packets are in flight, counters that are told, packets that are too long.
+
+use stack::buffer::Mbuf;
+use stack::srtp::{KeyLifetime, MasterKey, Policy, Profile, Receiver, Sender, SrtpError};
+
+const SSRC: u32 = 7;
+
+fn key(profile: Profile, number: u8, mki: &[u8]) -> MasterKey {
+    let key = MasterKey::new(profile, &vec![number; profile.key_len()], &vec![0x5a; profile.salt_len()]).unwrap();
+    key.with_mki(mki).unwrap()
+}
+
+fn policy(profile: Profile) -> Policy {
+    Policy::with_null_cipher_for_tests(profile)
+}
+
+/// With so many words of header extension, and so many bytes of payload.
+fn rtp_packet(sequence_number: u16, words: u8, payload_len: usize) -> Mbuf {
+    let mut packet = vec![0x80 | u8::from(words > 0) << 4, 96];
+    packet.extend(sequence_number.to_be_bytes());
+    packet.extend([0; 4]);
+    packet.extend(SSRC.to_be_bytes());
+    if words > 0 {
+        packet.extend([0xbe, 0xde, 0, words]);
+        packet.extend(vec![0; 4 * usize::from(words)]);
+    }
+    packet.resize(packet.len() + payload_len, 0);
+    Mbuf::copy_of(&packet, 0, 0)
+}
+
+fn rtcp_packet() -> Mbuf {
+    let mut packet = vec![0x80, 200, 0, 6];
+    packet.extend(SSRC.to_be_bytes());
+    packet.extend([9; 20]);
+    Mbuf::copy_of(&packet, 0, 0)
+}
+
+#[test]
+fn no_mki_names_no_key_that_has_one() {
+    let profile = Profile::AesCm128HmacSha1_80;
+    let mut sender = Sender::new(policy(profile), &[key(profile, 1, b"a"), key(profile, 2, b"b")]).unwrap();
+    sender.select_key(b"b").unwrap();
+    assert_eq!(sender.select_key(b""), Err(SrtpError::UnknownMki { keys: 2 }));
+    assert_eq!(sender.select_key(b"bb"), Err(SrtpError::UnknownMki { keys: 2 }));
+    let mut packet = rtp_packet(0, 0, 20);
+    sender.protect(&mut packet).unwrap();
+    assert_eq!(packet.bytes()[32], b'b', "another key was selected");
+    let mut sender = Sender::new(policy(profile), &[key(profile, 1, b"")]).unwrap();
+    assert_eq!((sender.select_key(b"a"), sender.select_key(b"")), (Err(SrtpError::UnknownMki { keys: 1 }), Ok(())));
+}
+
+#[test]
+fn limits_hold_within_a_batch() {
+    for profile in Profile::ALL {
+        let lifetime = KeyLifetime { rtp_packets: 5, rtcp_packets: 1 };
+        let policy = policy(profile).lifetime(lifetime).unwrap().streams_max(2);
+        let keys = [key(profile, 1, b"k")];
+        let packets = || -> Vec<Mbuf> {
+            let of_stream = |ssrc: u8, sequence_number| {
+                let mut packet = rtp_packet(sequence_number, 0, 20);
+                packet.bytes_mut()[11] = ssrc;
+                packet
+            };
+            let tight = |packet: Mbuf| packet.limited_to(0);
+            vec![
+                of_stream(1, 1),
+                tight(of_stream(2, 1)),
+                of_stream(1, 1),
+                of_stream(2, 2),
+                of_stream(3, 1),
+                rtcp_packet(),
+                of_stream(1, 2),
+                of_stream(1, 3),
+                of_stream(1, 4),
+                of_stream(2, 3),
+                of_stream(1, 3),
+            ]
+        };
+        let (mut in_batch, mut in_sequence) =
+            (Sender::new(policy.clone(), &keys).unwrap(), Sender::new(policy.clone(), &keys).unwrap());
+        let (mut together, mut results) = (packets(), Vec::new());
+        in_batch.protect_batch(&mut together, &mut results);
+        let mut one_by_one = packets();
+        let expected: Vec<_> = one_by_one.iter_mut().map(|packet| in_sequence.protect(packet)).collect();
+        assert_eq!(results, expected, "{profile}");
+        assert_eq!((in_batch.counters(), in_batch.packets_left()), (in_sequence.counters(), in_sequence.packets_left()));
+        let counters = in_batch.counters();
+        assert_eq!((counters.accepted, counters.key_expired, counters.stream_limit), (5, 1, 2), "{profile}: {results:?}");
+        assert_eq!((counters.no_room, counters.replayed), (1, 2), "{profile}: {results:?}");
+        // A receiver of a shorter life is where it ends in the same way.
+        let lifetime = KeyLifetime { rtp_packets: 3, rtcp_packets: 0 };
+        let policy = policy.lifetime(lifetime).unwrap();
+        let (mut in_batch, mut in_sequence) =
+            (Receiver::new(policy.clone(), &keys).unwrap(), Receiver::new(policy, &keys).unwrap());
+        let mut copies: Vec<Mbuf> = together.iter().map(|packet| Mbuf::copy_of(packet.bytes(), 0, 0)).collect();
+        in_batch.unprotect_batch(&mut copies, &mut results);
+        let expected: Vec<_> = one_by_one.iter_mut().map(|packet| in_sequence.unprotect(packet)).collect();
+        assert_eq!(results, expected, "{profile}");
+        assert_eq!(in_batch.counters(), in_sequence.counters());
+        assert_eq!(in_batch.counters().accepted, 3);
+        assert_eq!(in_batch.counters().accepted + in_batch.counters().refused(), copies.len() as u64);
+    }
+}
