@@ -1,7 +1,7 @@
 //! SRTP where things meet: keys that change while packets are in flight, counters that are told, packets that are too long.
 
 use stack::buffer::Mbuf;
-use stack::srtp::{KeyLifetime, MasterKey, Policy, Profile, Receiver, Sender, SrtpError};
+use stack::srtp::{KeyLifetime, MasterKey, Policy, Profile, Receiver, Sender, Session, SrtpError};
 
 const SSRC: u32 = 7;
 
@@ -47,6 +47,33 @@ fn no_mki_names_no_key_that_has_one() {
     assert_eq!(packet.bytes()[32], b'b', "another key was selected");
     let mut sender = Sender::new(policy(profile), &[key(profile, 1, b"")]).unwrap();
     assert_eq!((sender.select_key(b"a"), sender.select_key(b"")), (Err(SrtpError::UnknownMki { keys: 1 }), Ok(())));
+}
+
+#[test]
+fn keys_of_which_one_side_is_at_fault_change_neither() {
+    let profile = Profile::AesCm128HmacSha1_80;
+    let [first, second] = [1, 2].map(|number| [key(profile, number, b"m")]);
+    let wrong = [key(Profile::AeadAes128Gcm, 3, b"m")];
+    let fault = SrtpError::KeyProfile { expected: profile, got: Profile::AeadAes128Gcm };
+    let session = Session::new();
+    session.key(&policy(profile), &first, &first).unwrap();
+    assert_eq!(session.rekey(&wrong, &second), Err(fault));
+    assert_eq!(session.rekey(&second, &wrong), Err(fault));
+    let takes = |keys: &[MasterKey], sequence_number| {
+        let mut packet = rtp_packet(sequence_number, 0, 20);
+        Sender::new(policy(profile), keys).unwrap().protect(&mut packet).unwrap();
+        session.unprotect(&mut packet)
+    };
+    assert_eq!(takes(&second, 1), Err(SrtpError::Authentication { ssrc: SSRC }));
+    assert_eq!(takes(&first, 1), Ok(()));
+    let sends_under = |keys: &[MasterKey], sequence_number| {
+        let mut packet = rtp_packet(sequence_number, 0, 20);
+        session.protect(&mut packet).unwrap();
+        Receiver::new(policy(profile), keys).unwrap().unprotect(&mut packet).is_ok()
+    };
+    assert!(sends_under(&first, 1));
+    session.rekey(&second, &second).unwrap();
+    assert!(takes(&second, 2).is_ok() && takes(&first, 3).is_ok() && sends_under(&second, 2));
 }
 
 #[test]

@@ -90,12 +90,16 @@ impl Receiver {
     /// # Errors
     /// As [`Receiver::new`]; then everything is as it was.
     pub fn rekey(&mut self, keys: &[MasterKey]) -> Result<(), SrtpError> {
-        let mut ring = KeyRing::new(&self.policy, keys)?;
+        self.go_on_with(KeyRing::new(&self.policy, keys)?);
+        Ok(())
+    }
+
+    /// [`Receiver::rekey`], with keys that were set up before.
+    pub(super) fn go_on_with(&mut self, mut ring: KeyRing) {
         ring.inherit(&self.ring);
         let ring = std::mem::replace(&mut self.ring, ring);
         let grace_packets = self.policy.rekey_grace_packets;
         self.previous = (grace_packets > 0).then_some(Previous { ring, grace_packets });
-        Ok(())
     }
 
     /// Takes no packets under the keys before the last rekeying any more.

@@ -77,10 +77,14 @@ impl Sender {
     /// # Errors
     /// As [`Sender::new`]; then everything is as it was.
     pub fn rekey(&mut self, keys: &[MasterKey]) -> Result<(), SrtpError> {
-        let mut ring = KeyRing::new(&self.policy, keys)?;
+        self.go_on_with(KeyRing::new(&self.policy, keys)?);
+        Ok(())
+    }
+
+    /// [`Sender::rekey`], with keys that were set up before.
+    pub(super) fn go_on_with(&mut self, mut ring: KeyRing) {
         ring.inherit(&self.ring);
         (self.ring, self.selected) = (ring, 0);
-        Ok(())
     }
 
     /// Uses the master key with this MKI from now on.
