@@ -36,6 +36,39 @@ fn rtcp_packet() -> Mbuf {
 }
 
 #[test]
+fn a_packet_in_flight_is_taken_whatever_the_new_keys_make_of_it() {
+    let mkis: [&[u8]; 6] = [b"", b"\x00", b"key1", b"\x80\0\0\0", b"\xff\xff\xff\xff\xff", &[3; 128]];
+    for profile in Profile::ALL {
+        for (old, new) in mkis.iter().flat_map(|old| mkis.iter().map(move |new| (*old, *new))) {
+            let mut sender = Sender::new(policy(profile), &[key(profile, 1, old)]).unwrap();
+            let mut receiver = Receiver::new(policy(profile), &[key(profile, 1, old)]).unwrap();
+            // The window is not empty.
+            let mut packets: Vec<Mbuf> = (0..4).map(|_| rtcp_packet()).chain([rtp_packet(0, 0, 20)]).collect();
+            for packet in &mut packets {
+                sender.protect(packet).unwrap();
+                receiver.unprotect(packet).unwrap();
+            }
+            let plain: Vec<Mbuf> = (0..12)
+                .map(|at| match at {
+                    0..4 => rtcp_packet(),
+                    _ => rtp_packet(at, (at % 3) as u8 * 5, usize::from(at % 2) * 33),
+                })
+                .collect();
+            let mut in_flight: Vec<Mbuf> = plain.iter().map(|packet| Mbuf::copy_of(packet.bytes(), 0, 0)).collect();
+            in_flight.iter_mut().for_each(|packet| sender.protect(packet).unwrap());
+            receiver.rekey(&[key(profile, 2, new)]).unwrap();
+            for (at, (packet, plain)) in in_flight.iter_mut().zip(&plain).enumerate() {
+                let again = packet.bytes().to_vec();
+                let result = receiver.unprotect(packet);
+                assert_eq!(result, Ok(()), "{profile}: packet {at} of keys with MKI {old:02x?} after {new:02x?} came");
+                assert_eq!(packet.bytes(), plain.bytes());
+                receiver.unprotect(&mut Mbuf::copy_of(&again, 0, 0)).expect_err("it was here");
+            }
+        }
+    }
+}
+
+#[test]
 fn no_mki_names_no_key_that_has_one() {
     let profile = Profile::AesCm128HmacSha1_80;
     let mut sender = Sender::new(policy(profile), &[key(profile, 1, b"a"), key(profile, 2, b"b")]).unwrap();

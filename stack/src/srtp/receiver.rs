@@ -259,8 +259,9 @@ impl Receiver {
                 }
                 result
             }
-            // Other keys may have other MKIs, of another length, and so another shortest packet.
-            (Err(SrtpError::Authentication { .. } | SrtpError::UnknownMki { .. } | SrtpError::Short { .. }), Some(_)) => {
+            // Other keys may have MKIs of another length, so that what was taken for MKI, index, E flag or the end of the header may have
+            // been anything: whatever is wrong with the packet may be so only under these keys.
+            (Err(_), Some(_)) => {
                 if spoils {
                     packet.bytes_mut().copy_from_slice(&self.ciphertext);
                 }
