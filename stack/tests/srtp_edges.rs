@@ -83,6 +83,47 @@ fn no_mki_names_no_key_that_has_one() {
 }
 
 #[test]
+fn a_packet_is_refused_before_its_keystream_is_the_next_ones() {
+    const LEN_MAX: usize = 1 << 20;
+    for profile in Profile::ALL {
+        let keys = [key(profile, 1, b"")];
+        let (mut sender, mut receiver) =
+            (Sender::new(policy(profile), &keys).unwrap(), Receiver::new(policy(profile), &keys).unwrap());
+        let mut results = Vec::new();
+        for is_rtcp in [false, true] {
+            let of_len = |len: usize| {
+                let mut bytes = if is_rtcp { rtcp_packet() } else { rtp_packet(0, 0, 0) }.bytes().to_vec();
+                bytes.resize(len, 0);
+                Mbuf::copy_of(&bytes, 0, 100)
+            };
+            let mut long = of_len(LEN_MAX + 1);
+            let plain = long.bytes().to_vec();
+            let kind = if is_rtcp { "RTCP" } else { "RTP" };
+            let too_long = SrtpError::TooLong { kind, expected_max: LEN_MAX, got: LEN_MAX + 1 };
+            assert_eq!(sender.protect(&mut long), Err(too_long), "{profile}");
+            sender.protect_batch(std::slice::from_mut(&mut long), &mut results);
+            assert_eq!(results, [Err(too_long)], "{profile}");
+            assert_eq!(long.bytes(), plain);
+            let mut longest = of_len(LEN_MAX);
+            let plain = longest.bytes().to_vec();
+            sender.protect(&mut longest).unwrap();
+            let mut protected = longest.bytes().to_vec();
+            receiver.unprotect(&mut longest).unwrap();
+            assert_eq!(longest.bytes(), plain);
+            protected.push(0);
+            let mut long = Mbuf::copy_of(&protected, 0, 0);
+            let expected_max = protected.len() - 1;
+            let kind = if is_rtcp { "SRTCP" } else { "SRTP" };
+            let too_long = SrtpError::TooLong { kind, expected_max, got: expected_max + 1 };
+            assert_eq!(receiver.unprotect(&mut long), Err(too_long), "{profile}");
+            receiver.unprotect_batch(std::slice::from_mut(&mut long), &mut results);
+            assert_eq!(results, [Err(too_long)], "{profile}");
+        }
+        assert_eq!((sender.counters().malformed, receiver.counters().malformed), (4, 4));
+    }
+}
+
+#[test]
 fn keys_of_which_one_side_is_at_fault_change_neither() {
     let profile = Profile::AesCm128HmacSha1_80;
     let [first, second] = [1, 2].map(|number| [key(profile, number, b"m")]);

@@ -19,6 +19,16 @@ pub enum SrtpError {
         /// How long it is.
         got: usize,
     },
+    /// Longer than what is protected: counter mode counts no more than 2^16 blocks in a packet.
+    #[error("{kind}: expected at most {expected_max} bytes, got {got}")]
+    TooLong {
+        /// RTP or RTCP, or SRTP or SRTCP.
+        kind: &'static str,
+        /// The limit, with what is added to packets if they are protected.
+        expected_max: usize,
+        /// How long it is.
+        got: usize,
+    },
     /// Not an RTP or RTCP packet.
     #[error(transparent)]
     Malformed(#[from] RtpError),

@@ -152,7 +152,7 @@ impl Receiver {
     /// Unprotects an SRTP packet in place: what is left is the RTP packet.
     ///
     /// # Errors
-    /// [`SrtpError::Short`], [`SrtpError::Malformed`], [`SrtpError::UnknownMki`], [`SrtpError::Replayed`], [`SrtpError::TooOld`],
+    /// [`SrtpError::Short`], [`SrtpError::TooLong`], [`SrtpError::Malformed`], [`SrtpError::UnknownMki`], [`SrtpError::Replayed`], [`SrtpError::TooOld`],
     /// [`SrtpError::Authentication`], [`SrtpError::KeyExpired`], [`SrtpError::StreamLimit`].
     pub fn unprotect_rtp(&mut self, packet: &mut Mbuf) -> Result<(), SrtpError> {
         let result = self.under_any_keys(packet, Receiver::try_unprotect_rtp);
@@ -313,7 +313,7 @@ impl Receiver {
         };
         let name = ring.name(master, Protocol::Srtp, index)?;
         let header_len = if self.policy.encrypts_rtp { header.len } else { data.len() };
-        // A buffer holds less than 4 GiB.
+        // A packet has little more than `PACKET_LEN_MAX` bytes, or it had no `data_len`.
         Ok(Claimed { name, ssrc, index, header_len: header_len as u32, data_len: data.len() as u32 })
     }
 
@@ -379,7 +379,7 @@ impl Receiver {
         let keys = self.ring_ref(ring);
         let trailer = *keys.trailer(Protocol::Srtcp);
         let data_len = trailer.data_len(packet.bytes())?;
-        let ssrc = rtcp_ssrc(packet.bytes(), RTCP_HEADER_LEN)?;
+        let ssrc = rtcp_ssrc(packet.bytes())?;
         let added = &packet.bytes()[data_len..];
         let master = keys.find(&added[trailer.mki()])?;
         let index_word: [u8; INDEX_LEN] = added[trailer.index()].try_into().expect("the index has four bytes");

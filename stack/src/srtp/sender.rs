@@ -7,7 +7,7 @@ use super::gcm::Gcm;
 use super::hmac_sha1::{self, Job};
 use super::index::{INDICES_USED, PacketIndex};
 use super::key_ring::{KeyName, KeyRing};
-use super::packet::{ENCRYPTED, INDEX_LEN, RTCP_HEADER_LEN, rtcp_ssrc};
+use super::packet::{ENCRYPTED, INDEX_LEN, PACKET_LEN_MAX, RTCP_HEADER_LEN, expect_len_within, rtcp_ssrc};
 use super::policy::{MasterKey, Policy};
 use super::replay::ReplayWindow;
 use super::session_keys::SessionKeys;
@@ -153,7 +153,7 @@ impl Sender {
     /// Protects an RTP packet in place: encrypts what follows its header and adds tag and MKI (RFC 3711 section 3.1).
     ///
     /// # Errors
-    /// [`SrtpError::Malformed`], [`SrtpError::Replayed`] and [`SrtpError::TooOld`] for an index that was used or may have been,
+    /// [`SrtpError::Malformed`], [`SrtpError::TooLong`], [`SrtpError::Replayed`] and [`SrtpError::TooOld`] for an index that was used or may have been,
     /// [`SrtpError::KeyExpired`], [`SrtpError::StreamLimit`], [`SrtpError::Buffer`]. The packet is as it was.
     pub fn protect_rtp(&mut self, packet: &mut Mbuf) -> Result<(), SrtpError> {
         let result = self.try_protect_rtp(packet);
@@ -164,7 +164,7 @@ impl Sender {
     /// section 3.4).
     ///
     /// # Errors
-    /// [`SrtpError::Short`], [`SrtpError::Malformed`], [`SrtpError::KeyExpired`], [`SrtpError::StreamLimit`], [`SrtpError::Buffer`].
+    /// [`SrtpError::Short`], [`SrtpError::TooLong`], [`SrtpError::Malformed`], [`SrtpError::KeyExpired`], [`SrtpError::StreamLimit`], [`SrtpError::Buffer`].
     /// The packet is as it was.
     pub fn protect_rtcp(&mut self, packet: &mut Mbuf) -> Result<(), SrtpError> {
         let result = self.try_protect_rtcp(packet);
@@ -241,6 +241,7 @@ impl Sender {
     #[inline]
     fn claim_rtp(&self, packet: &mut Mbuf) -> Result<Claimed, SrtpError> {
         let header = header::parse(packet.bytes())?;
+        expect_len_within(PACKET_LEN_MAX, "RTP", packet.bytes())?;
         let ssrc = header.ssrc;
         let index = match self.streams.get(ssrc) {
             Some(stream) => {
@@ -256,7 +257,7 @@ impl Sender {
         let name = self.ring.name(self.selected, Protocol::Srtp, index)?;
         packet.reserve_tailroom(self.ring.trailer(Protocol::Srtp).len())?;
         let header_len = if self.policy.encrypts_rtp { header.len } else { packet.left() };
-        // A buffer holds less than 4 GiB.
+        // A packet has no more than `PACKET_LEN_MAX` bytes.
         Ok(Claimed { name, ssrc, index, header_len: header_len as u32 })
     }
 
@@ -305,7 +306,8 @@ impl Sender {
 
     fn try_protect_rtcp(&mut self, packet: &mut Mbuf) -> Result<(), SrtpError> {
         const ROOM: &str = "room was reserved before anything changed";
-        let ssrc = rtcp_ssrc(packet.bytes(), RTCP_HEADER_LEN)?;
+        let ssrc = rtcp_ssrc(packet.bytes())?;
+        expect_len_within(PACKET_LEN_MAX, "RTCP", packet.bytes())?;
         self.streams.expect_room(ssrc)?;
         let index = self.streams.get(ssrc).map_or(0, |stream| stream.next_rtcp_index);
         if index > RTCP_INDEX_MAX {
