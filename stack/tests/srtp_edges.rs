@@ -69,6 +69,29 @@ fn a_packet_in_flight_is_taken_whatever_the_new_keys_make_of_it() {
 }
 
 #[test]
+fn a_counter_that_is_told_late_stops_nothing() {
+    let profile = Profile::AesCm128HmacSha1_80;
+    let keys = [key(profile, 1, b"")];
+    let (mut sender, mut receiver) =
+        (Sender::new(policy(profile), &keys).unwrap(), Receiver::new(policy(profile), &keys).unwrap());
+    for sequence_number in [0xfffe, 0xffff, 0, 1] {
+        let mut packet = rtp_packet(sequence_number, 0, 20);
+        assert_eq!(sender.protect(&mut packet), Ok(()), "{sequence_number}");
+        assert_eq!(receiver.unprotect(&mut packet), Ok(()), "{sequence_number}");
+        sender.set_roc(SSRC, sender.roc(SSRC).unwrap()).unwrap();
+        receiver.set_roc(SSRC, receiver.roc(SSRC).unwrap()).unwrap();
+    }
+    assert_eq!((sender.roc(SSRC), receiver.roc(SSRC)), (Some(1), Some(1)));
+    // Far ahead under the same counter, which nobody would tell without being told.
+    sender.set_roc(SSRC, 1).unwrap();
+    receiver.set_roc(SSRC, 1).unwrap();
+    let mut packet = rtp_packet(0xf000, 0, 20);
+    sender.protect(&mut packet).unwrap();
+    receiver.unprotect(&mut packet).unwrap();
+    assert_eq!((sender.roc(SSRC), receiver.roc(SSRC)), (Some(1), Some(1)));
+}
+
+#[test]
 fn no_mki_names_no_key_that_has_one() {
     let profile = Profile::AesCm128HmacSha1_80;
     let mut sender = Sender::new(policy(profile), &[key(profile, 1, b"a"), key(profile, 2, b"b")]).unwrap();

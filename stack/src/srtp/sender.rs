@@ -123,6 +123,7 @@ impl Sender {
     }
 
     /// Sets the rollover counter of the stream's next packet, for a stream that goes on from elsewhere.
+    /// The one that is in use may be told at any time: a packet that rolls over is taken for what it is.
     ///
     /// # Errors
     /// [`SrtpError::RolloverCounter`] if it is lower than the one in use, [`SrtpError::StreamLimit`].
