@@ -35,6 +35,8 @@ fn rtcp_packet() -> Mbuf {
     Mbuf::copy_of(&packet, 0, 0)
 }
 
+/// Of any two lengths of MKI, and of a packet that its own keys leave no more than a header: where the new keys look for its parts, there
+/// is anything.
 #[test]
 fn a_packet_in_flight_is_taken_whatever_the_new_keys_make_of_it() {
     let mkis: [&[u8]; 6] = [b"", b"\x00", b"key1", b"\x80\0\0\0", b"\xff\xff\xff\xff\xff", &[3; 128]];
@@ -68,6 +70,7 @@ fn a_packet_in_flight_is_taken_whatever_the_new_keys_make_of_it() {
     }
 }
 
+/// The rollover counter that is in use may be told at any time: also when the next packet is past it.
 #[test]
 fn a_counter_that_is_told_late_stops_nothing() {
     let profile = Profile::AesCm128HmacSha1_80;
@@ -105,6 +108,20 @@ fn no_mki_names_no_key_that_has_one() {
     assert_eq!((sender.select_key(b"a"), sender.select_key(b"")), (Err(SrtpError::UnknownMki { keys: 1 }), Ok(())));
 }
 
+/// How much one master key protects does not depend on how many names it has.
+#[test]
+fn one_master_key_has_one_name() {
+    for profile in Profile::ALL {
+        let once = KeyLifetime { rtp_packets: 1, rtcp_packets: 1 };
+        let keys = [key(profile, 1, b"a"), key(profile, 1, b"b")];
+        let policy = policy(profile).lifetime(once).unwrap();
+        assert_eq!(Sender::new(policy.clone(), &keys).err(), Some(SrtpError::MasterKeyTwice));
+        let mut receiver = Receiver::new(policy, &keys[..1]).unwrap();
+        assert_eq!(receiver.rekey(&keys), Err(SrtpError::MasterKeyTwice));
+    }
+}
+
+/// Counter mode has 16 bits for the blocks of a packet: one more, and the next packet's keystream begins.
 #[test]
 fn a_packet_is_refused_before_its_keystream_is_the_next_ones() {
     const LEN_MAX: usize = 1 << 20;
@@ -173,6 +190,8 @@ fn keys_of_which_one_side_is_at_fault_change_neither() {
     assert!(takes(&second, 2).is_ok() && takes(&first, 3).is_ok() && sends_under(&second, 2));
 }
 
+/// The last packets that a master key may protect, in one batch and one after the other: RTP and RTCP each, of more streams than there is
+/// room for, into buffers without room.
 #[test]
 fn limits_hold_within_a_batch() {
     for profile in Profile::ALL {

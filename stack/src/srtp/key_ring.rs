@@ -5,7 +5,6 @@ use super::derive::{self, Protocol};
 use super::packet::Trailer;
 use super::policy::{KeyLifetime, MasterKey, Policy, mki_len_of};
 use super::session_keys::SessionKeys;
-use subtle::ConstantTimeEq;
 
 /// Derived keys are kept for so many epochs of each master key and protocol: the streams of a session are in different ones, and
 /// late packets in earlier ones. Past that the oldest goes, and is derived again when it is needed.
@@ -60,10 +59,11 @@ impl KeyRing {
         })
     }
 
-    /// Takes over what is known of keys that were in use before: one that stays goes on counting where it was.
+    /// Takes over what is known of keys that were in use before: one that stays goes on counting where it was. One that comes back after
+    /// others counts from nothing, since keys that are not in use are not remembered.
     pub(super) fn inherit(&mut self, previous: &KeyRing) {
         for master in &mut self.masters {
-            if let Some(before) = previous.masters.iter().find(|before| before.is_same_key(master)) {
+            if let Some(before) = previous.masters.iter().find(|before| before.key.is_same_key(&master.key)) {
                 (master.srtp_packets, master.srtcp_packets) = (before.srtp_packets, before.srtcp_packets);
             }
         }
@@ -209,10 +209,6 @@ impl Master {
             Protocol::Srtp => &self.srtp,
             Protocol::Srtcp => &self.srtcp,
         }
-    }
-
-    fn is_same_key(&self, other: &Master) -> bool {
-        (self.key.key.ct_eq(&other.key.key) & self.key.salt.ct_eq(&other.key.salt)).into()
     }
 }
 

@@ -76,7 +76,7 @@ impl Receiver {
     ///
     /// # Errors
     /// Those of keys that do not fit the policy or each other: [`SrtpError::NoMasterKey`], [`SrtpError::TooManyMasterKeys`],
-    /// [`SrtpError::KeyProfile`], [`SrtpError::MkiLength`], [`SrtpError::MkiTwice`].
+    /// [`SrtpError::KeyProfile`], [`SrtpError::MkiLength`], [`SrtpError::MkiTwice`], [`SrtpError::MasterKeyTwice`].
     pub fn new(policy: Policy, keys: &[MasterKey]) -> Result<Self, SrtpError> {
         let ring = KeyRing::new(&policy, keys)?;
         let streams = Streams::new(policy.streams_max);
