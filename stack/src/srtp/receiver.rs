@@ -21,7 +21,8 @@ use crate::rtp::{self, header};
 ///
 /// A packet that is refused leaves everything as it was, but for a counter: no rollover counter moves, no stream is made, no key is
 /// used up before a packet is authenticated. Its bytes are as they were, or, if an AEAD refused it, of no use behind the header. In
-/// steady state nothing is allocated: a stream's first packet makes its state.
+/// steady state nothing is allocated: a stream's first packet makes its state, and where there is a key derivation rate, keys are set up
+/// now and then.
 pub struct Receiver {
     policy: Policy,
     ring: KeyRing,

@@ -24,7 +24,7 @@ const RTCP_INDEX_MAX: u32 = (1 << 31) - 1;
 /// [`Session`](super::Session) for several.
 ///
 /// A packet that is refused leaves everything as it was, but for a counter. In steady state nothing is allocated: a stream's first
-/// packet makes its state, and a buffer without tailroom grows.
+/// packet makes its state, a buffer without tailroom grows, and where there is a key derivation rate, keys are set up now and then.
 pub struct Sender {
     policy: Policy,
     ring: KeyRing,
@@ -73,6 +73,7 @@ impl Sender {
 
     /// Goes on with other master keys, of which the first is used. Rollover counters and SRTCP indices go on where they were (RFC 3711
     /// sections 3.3.1 and 3.4), so no keystream is used twice even if a key is among the old and the new.
+    /// Such a key goes on counting how much it has protected; one that comes back after others has that forgotten.
     ///
     /// # Errors
     /// As [`Sender::new`]; then everything is as it was.
