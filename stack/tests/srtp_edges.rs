@@ -35,8 +35,8 @@ fn rtcp_packet() -> Mbuf {
     Mbuf::copy_of(&packet, 0, 0)
 }
 
-/// Of any two lengths of MKI, and of a packet that its own keys leave no more than a header: where the new keys look for its parts, there
-/// is anything.
+/// Of any two lengths of MKI, and of a packet that its own keys leave no more than a header: where the new keys look for its
+/// parts, there is anything.
 #[test]
 fn a_packet_in_flight_is_taken_whatever_the_new_keys_make_of_it() {
     let mkis: [&[u8]; 6] = [b"", b"\x00", b"key1", b"\x80\0\0\0", b"\xff\xff\xff\xff\xff", &[3; 128]];
@@ -190,8 +190,8 @@ fn keys_of_which_one_side_is_at_fault_change_neither() {
     assert!(takes(&second, 2).is_ok() && takes(&first, 3).is_ok() && sends_under(&second, 2));
 }
 
-/// The last packets that a master key may protect, in one batch and one after the other: RTP and RTCP each, of more streams than there is
-/// room for, into buffers without room.
+/// The last packets that a master key may protect, in one batch and one after the other: RTP and RTCP each, of more streams than
+/// there is room for, into buffers without room.
 #[test]
 fn limits_hold_within_a_batch() {
     for profile in Profile::ALL {

@@ -73,8 +73,8 @@ pub enum SrtpError {
         /// What the policy says.
         expected: bool,
     },
-    /// The master key has protected all that it may: the session needs a new one. Or the stream has used all of its indices, 2^48 in RTP
-    /// and 2^31 in RTCP, which go on under a new key: it needs another SSRC.
+    /// The master key has protected all that it may: the session needs a new one. Or the stream has used all of its indices, 2^48
+    /// in RTP and 2^31 in RTCP, which go on under a new key: it needs another SSRC.
     #[error("expected at most {limit} packets under one master key")]
     KeyExpired {
         /// How many those are.

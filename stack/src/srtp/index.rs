@@ -50,7 +50,8 @@ impl PacketIndex {
         self.announced_roc.unwrap_or_else(|| (self.highest.unwrap_or(0) >> 16) as u32)
     }
 
-    /// The next packet has this rollover counter, or, if it is the one in use, may be the first of the next. Lower than that of the highest packet it cannot be.
+    /// The next packet has this rollover counter, or, if it is the one in use, may be the first of the next. Lower than that of
+    /// the highest packet it cannot be.
     pub(super) fn announce_roc(&mut self, ssrc: u32, roc: u32) -> Result<(), SrtpError> {
         let expected_min = (self.highest.unwrap_or(0) >> 16) as u32;
         if roc < expected_min {

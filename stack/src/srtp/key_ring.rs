@@ -38,11 +38,11 @@ struct Master {
 
 /// The session keys of one master key and one protocol.
 ///
-/// They stay where they are in memory until others are written over them, which zeroises them: moved, they would leave a copy behind that
-/// nothing zeroises.
+/// They stay where they are in memory until others are written over them, which zeroises them: moved, they would leave a copy
+/// behind that nothing zeroises.
 struct Epochs {
-    /// There is always one. If keys are derived anew, there is room for [`EPOCHS_MAX`] that authenticated packets used, and for one that
-    /// is spare.
+    /// There is always one. If keys are derived anew, there is room for [`EPOCHS_MAX`] that authenticated packets used, and for
+    /// one that is spare.
     all: Vec<Epoch>,
     /// How many were confirmed so far.
     confirmations: u64,
@@ -51,8 +51,8 @@ struct Epochs {
 struct Epoch {
     number: u64,
     keys: SessionKeys,
-    /// Which confirmation was its own. The spare one has none: its keys were derived for a packet that is not authenticated yet, or are
-    /// the oldest. They are as good as any, and the next to go.
+    /// Which confirmation was its own. The spare one has none: its keys were derived for a packet that is not authenticated yet,
+    /// or are the oldest. They are as good as any, and the next to go.
     confirmation: Option<u64>,
 }
 
@@ -72,8 +72,8 @@ impl KeyRing {
         })
     }
 
-    /// Takes over what is known of keys that were in use before: one that stays goes on counting where it was. One that comes back after
-    /// others counts from nothing, since keys that are not in use are not remembered.
+    /// Takes over what is known of keys that were in use before: one that stays goes on counting where it was. One that comes
+    /// back after others counts from nothing, since keys that are not in use are not remembered.
     pub(super) fn inherit(&mut self, previous: &KeyRing) {
         for master in &mut self.masters {
             if let Some(before) = previous.masters.iter().find(|before| before.key.is_same_key(&master.key)) {
@@ -258,8 +258,8 @@ mod tests {
     use super::*;
     use crate::srtp::Profile;
 
-    /// Any epochs, some of them of packets that turn out to be forged: the latest that were confirmed are there, forged ones push none of
-    /// them out, and all stay where they are.
+    /// Any epochs, some of them of packets that turn out to be forged: the latest that were confirmed are there, forged ones push
+    /// none of them out, and all stay where they are.
     #[test]
     fn the_last_epochs_that_were_confirmed_stay_where_they_are() {
         let profile = Profile::AesCm128HmacSha1_80;

@@ -5,8 +5,8 @@ use super::profile::Profile;
 use crate::rtp::RtpError;
 use std::ops::Range;
 
-/// The longest packet that is protected, in bytes: counter mode counts its blocks in 16 bits, and a block more would have the keystream of
-/// the stream's next packet (RFC 3711 section 4.1.1).
+/// The longest packet that is protected, in bytes: counter mode counts its blocks in 16 bits, and a block more would have the
+/// keystream of the stream's next packet (RFC 3711 section 4.1.1).
 pub(super) const PACKET_LEN_MAX: usize = 1 << 20;
 
 /// What of an RTCP packet is never encrypted: header and SSRC.

@@ -19,10 +19,10 @@ use crate::rtp::{self, header};
 /// Unprotects the packets of any number of streams, under any of its master keys. Sans-IO, and for one thread at a time: see
 /// [`Session`](super::Session) for several.
 ///
-/// A packet that is refused leaves everything as it was, but for a counter: no rollover counter moves, no stream is made, no key is
-/// used up before a packet is authenticated. Its bytes are as they were, or, if an AEAD refused it, of no use behind the header. In
-/// steady state nothing is allocated: a stream's first packet makes its state, and where there is a key derivation rate, keys are set up
-/// now and then.
+/// A packet that is refused leaves everything as it was, but for a counter: no rollover counter moves, no stream is made, no key
+/// is used up before a packet is authenticated. Its bytes are as they were, or, if an AEAD refused it, of no use behind the
+/// header. In steady state nothing is allocated: a stream's first packet makes its state, and where there is a key derivation
+/// rate, keys are set up now and then.
 pub struct Receiver {
     policy: Policy,
     ring: KeyRing,
@@ -154,8 +154,9 @@ impl Receiver {
     /// Unprotects an SRTP packet in place: what is left is the RTP packet.
     ///
     /// # Errors
-    /// [`SrtpError::Short`], [`SrtpError::TooLong`], [`SrtpError::Malformed`], [`SrtpError::UnknownMki`], [`SrtpError::Replayed`], [`SrtpError::TooOld`],
-    /// [`SrtpError::Authentication`], [`SrtpError::KeyExpired`], [`SrtpError::StreamLimit`].
+    /// [`SrtpError::Short`], [`SrtpError::TooLong`], [`SrtpError::Malformed`], [`SrtpError::UnknownMki`],
+    /// [`SrtpError::Replayed`], [`SrtpError::TooOld`], [`SrtpError::Authentication`], [`SrtpError::KeyExpired`],
+    /// [`SrtpError::StreamLimit`].
     pub fn unprotect_rtp(&mut self, packet: &mut Mbuf) -> Result<(), SrtpError> {
         let result = self.under_any_keys(packet, Receiver::try_unprotect_rtp);
         self.counted(result)
@@ -261,8 +262,8 @@ impl Receiver {
                 }
                 result
             }
-            // Other keys may have MKIs of another length, so that what was taken for MKI, index, E flag or the end of the header may have
-            // been anything: whatever is wrong with the packet may be so only under these keys.
+            // Other keys may have MKIs of another length, so that what was taken for MKI, index, E flag or the end of the header
+            // may have been anything: whatever is wrong with the packet may be so only under these keys.
             (Err(_), Some(_)) => {
                 if spoils {
                     packet.bytes_mut().copy_from_slice(&self.ciphertext);

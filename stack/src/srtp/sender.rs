@@ -23,8 +23,9 @@ const RTCP_INDEX_MAX: u32 = (1 << 31) - 1;
 /// Protects the packets of any number of streams under the master key that is selected. Sans-IO, and for one thread at a time: see
 /// [`Session`](super::Session) for several.
 ///
-/// A packet that is refused leaves everything as it was, but for a counter. In steady state nothing is allocated: a stream's first
-/// packet makes its state, a buffer without tailroom grows, and where there is a key derivation rate, keys are set up now and then.
+/// A packet that is refused leaves everything as it was, but for a counter. In steady state nothing is allocated: a stream's
+/// first packet makes its state, a buffer without tailroom grows, and where there is a key derivation rate, keys are set up now
+/// and then.
 pub struct Sender {
     policy: Policy,
     ring: KeyRing,
@@ -155,8 +156,9 @@ impl Sender {
     /// Protects an RTP packet in place: encrypts what follows its header and adds tag and MKI (RFC 3711 section 3.1).
     ///
     /// # Errors
-    /// [`SrtpError::Malformed`], [`SrtpError::TooLong`], [`SrtpError::Replayed`] and [`SrtpError::TooOld`] for an index that was used or may have been,
-    /// [`SrtpError::KeyExpired`], [`SrtpError::StreamLimit`], [`SrtpError::Buffer`]. The packet is as it was.
+    /// [`SrtpError::Malformed`], [`SrtpError::TooLong`], [`SrtpError::Replayed`] and [`SrtpError::TooOld`] for an index that was
+    /// used or may have been, [`SrtpError::KeyExpired`], [`SrtpError::StreamLimit`], [`SrtpError::Buffer`]. The packet is as it
+    /// was.
     pub fn protect_rtp(&mut self, packet: &mut Mbuf) -> Result<(), SrtpError> {
         let result = self.try_protect_rtp(packet);
         self.counted(result)
@@ -166,8 +168,8 @@ impl Sender {
     /// section 3.4).
     ///
     /// # Errors
-    /// [`SrtpError::Short`], [`SrtpError::TooLong`], [`SrtpError::Malformed`], [`SrtpError::KeyExpired`], [`SrtpError::StreamLimit`], [`SrtpError::Buffer`].
-    /// The packet is as it was.
+    /// [`SrtpError::Short`], [`SrtpError::TooLong`], [`SrtpError::Malformed`], [`SrtpError::KeyExpired`],
+    /// [`SrtpError::StreamLimit`], [`SrtpError::Buffer`]. The packet is as it was.
     pub fn protect_rtcp(&mut self, packet: &mut Mbuf) -> Result<(), SrtpError> {
         let result = self.try_protect_rtcp(packet);
         self.counted(result)

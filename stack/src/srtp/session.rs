@@ -22,8 +22,8 @@ pub struct Session {
 
 #[derive(Debug)]
 struct Shared {
-    /// Held while keys change. Without it two changes could each have the last word on one side. The policy of both sides, if they are
-    /// keyed.
+    /// Held while keys change. Without it two changes could each have the last word on one side. The policy of both sides, if
+    /// they are keyed.
     changing: Mutex<Option<Policy>>,
     sending: Mutex<Side<Sender>>,
     receiving: Mutex<Side<Receiver>>,
@@ -64,9 +64,9 @@ impl Session {
         Session { shared: Arc::new(Shared { changing: Mutex::new(None), sending: side(), receiving: side() }) }
     }
 
-    /// Keys both sides, from nothing: streams, rollover counters and replay windows begin anew. A session that goes on with new keys
-    /// wants [`Session::rekey`], and has to: were a key of `sending` one that was sent under before, indices would be used twice, and
-    /// their keystreams. The receiving side is first, so that it knows the keys of all that the peer may answer.
+    /// Keys both sides, from nothing: streams, rollover counters and replay windows begin anew. A session that goes on with new
+    /// keys wants [`Session::rekey`], and has to: were a key of `sending` one that was sent under before, indices would be used
+    /// twice, and their keystreams. The receiving side is first, so that it knows the keys of all that the peer may answer.
     ///
     /// # Errors
     /// Those of [`Sender::new`]. Then both sides are as they were.
