@@ -1,6 +1,7 @@
 //! A packet buffer: one packet, with headroom before it and tailroom after it, so that headers and tags are added in place.
 
 use super::packet_pool::Home;
+use std::fmt;
 
 /// The most bytes that a buffer grows to, unless it was made with another limit: a UDP datagram with ample room around it.
 pub const CAPACITY_BYTES_MAX: usize = 1 << 17;
@@ -15,7 +16,6 @@ pub const CAPACITY_BYTES_MAX: usize = 1 << 17;
 /// changes nothing.
 ///
 /// Source: re, `include/re_mbuf.h`.
-#[derive(Debug)]
 pub struct Mbuf {
     /// All of it is initialised: the capacity is its length.
     memory: Vec<u8>,
@@ -344,11 +344,23 @@ impl Mbuf {
         if demanded_bytes > limit_bytes {
             return Err(MbufError::Limit { demanded_bytes, limit_bytes });
         }
-        self.memory.resize(demanded_bytes.max(2 * had_bytes).min(limit_bytes), 0);
+        let grown_bytes = demanded_bytes.max(2 * had_bytes).min(limit_bytes);
+        // A vector by itself would take twice what it had, past the limit and past what is accounted.
+        self.memory.reserve_exact(grown_bytes - had_bytes);
+        self.memory.resize(grown_bytes, 0);
         if let Some(home) = &self.home {
             home.account_growth(self.memory.len() - had_bytes);
         }
         Ok(())
+    }
+}
+
+/// Its measures alone: what it holds may be what nobody else is to hear, and so may what it held before.
+impl fmt::Debug for Mbuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Mbuf");
+        debug.field("position", &self.position).field("end", &self.end).field("capacity", &self.capacity());
+        debug.field("capacity_bytes_max", &self.capacity_bytes_max).finish_non_exhaustive()
     }
 }
 

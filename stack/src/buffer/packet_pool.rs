@@ -3,6 +3,7 @@
 use super::mbuf::{CAPACITY_BYTES_MAX, Mbuf};
 use sim::ledger::{self, ResourceId};
 use sim::sync::{Arc, Mutex};
+use std::fmt;
 
 /// A fixed number of packet buffers. [`PacketPool::take`] lends one; it comes back when it is dropped, on whatever thread.
 ///
@@ -62,7 +63,6 @@ struct Shared {
     state: Mutex<State>,
 }
 
-#[derive(Debug)]
 struct State {
     /// The last to come back is the first to go: it is still in the cache.
     free: Vec<Vec<u8>>,
@@ -138,8 +138,16 @@ impl PacketPool {
     }
 }
 
+/// Without what the buffers held.
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("State");
+        debug.field("free", &self.free.len()).field("lent", &self.lent).field("lent_bytes", &self.lent_bytes);
+        debug.field("exhausted_count", &self.exhausted_count).field("released", &self.released).finish()
+    }
+}
+
 /// Where a lent buffer goes back to.
-#[derive(Debug)]
 pub(super) struct Home {
     shared: Arc<Shared>,
     resource: ResourceId,

@@ -8,7 +8,7 @@ use super::SrtpError;
 pub struct Counters {
     /// Protected, or authenticated and decrypted.
     pub accepted: u64,
-    /// Too short to be what they were given as, or not RTP at all.
+    /// Too short to be what they were given as, too long, or not RTP at all.
     pub malformed: u64,
     /// With a tag that does not fit.
     pub authentication: u64,
@@ -71,7 +71,7 @@ impl Counters {
             return;
         };
         *match error {
-            SrtpError::Short { .. } | SrtpError::Malformed(_) => &mut self.malformed,
+            SrtpError::Short { .. } | SrtpError::TooLong { .. } | SrtpError::Malformed(_) => &mut self.malformed,
             SrtpError::Authentication { .. } => &mut self.authentication,
             SrtpError::Replayed { .. } => &mut self.replayed,
             SrtpError::TooOld { .. } => &mut self.too_old,

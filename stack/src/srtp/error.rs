@@ -19,6 +19,16 @@ pub enum SrtpError {
         /// How long it is.
         got: usize,
     },
+    /// Longer than what is protected: counter mode counts no more than 2^16 blocks in a packet.
+    #[error("{kind}: expected at most {expected_max} bytes, got {got}")]
+    TooLong {
+        /// RTP or RTCP, or SRTP or SRTCP.
+        kind: &'static str,
+        /// The limit, with what is added to packets if they are protected.
+        expected_max: usize,
+        /// How long it is.
+        got: usize,
+    },
     /// Not an RTP or RTCP packet.
     #[error(transparent)]
     Malformed(#[from] RtpError),
@@ -63,7 +73,8 @@ pub enum SrtpError {
         /// What the policy says.
         expected: bool,
     },
-    /// The master key has protected all that it may: the session needs a new one.
+    /// The master key has protected all that it may: the session needs a new one. Or the stream has used all of its indices, 2^48
+    /// in RTP and 2^31 in RTCP, which go on under a new key: it needs another SSRC.
     #[error("expected at most {limit} packets under one master key")]
     KeyExpired {
         /// How many those are.
@@ -76,12 +87,6 @@ pub enum SrtpError {
         ssrc: u32,
         /// The limit.
         limit: usize,
-    },
-    /// The session has no stream of this SSRC.
-    #[error("expected the SSRC of a stream, got {ssrc:#010x}")]
-    UnknownStream {
-        /// What was asked for.
-        ssrc: u32,
     },
     /// A rollover counter that lies behind what was authenticated: going back would let old packets in again.
     #[error("SSRC {ssrc:#010x}: expected a rollover counter from {expected_min}, got {got}")]
@@ -127,6 +132,9 @@ pub enum SrtpError {
     /// Two master keys of one session have the same MKI, or none.
     #[error("expected a different MKI for each master key, got one twice")]
     MkiTwice,
+    /// Two master keys of one session are the same key with the same salt.
+    #[error("expected different master keys, got one twice")]
+    MasterKeyTwice,
     /// A session needs a master key.
     #[error("expected a master key, got none")]
     NoMasterKey,

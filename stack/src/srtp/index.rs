@@ -13,7 +13,7 @@ pub(super) const INDICES_USED: SrtpError = SrtpError::KeyExpired { limit: 1 << 4
 pub(super) struct PacketIndex {
     /// Of authenticated packets only.
     highest: Option<u64>,
-    /// What signalling said of the rollover counter: the next packet has it.
+    /// What signalling said of the rollover counter: the next packet has no lower one.
     announced_roc: Option<u32>,
 }
 
@@ -23,16 +23,16 @@ impl PacketIndex {
     #[inline]
     pub(super) fn estimate(&self, sequence_number: u16) -> Option<u64> {
         let with_roc = |roc: u64| (roc << 16) | u64::from(sequence_number);
-        if let Some(roc) = self.announced_roc {
-            return Some(with_roc(u64::from(roc)));
-        }
-        let Some(highest) = self.highest else { return Some(with_roc(0)) };
+        let announced = with_roc(self.announced_roc.unwrap_or(0).into());
+        let Some(highest) = self.highest else { return Some(announced) };
         // From -2^15 to 2^15 - 1. At 2^15 either way the RFC stays within the rollover.
         let index = match sequence_number.wrapping_sub(highest as u16) as i16 {
             i16::MIN => with_roc(highest >> 16),
             // Before the first rollover there is nothing earlier: it is a jump ahead.
             distance => highest.checked_add_signed(distance.into()).unwrap_or(with_roc(0)),
         };
+        // A counter that is told late names a rollover that the packet may already be past.
+        let index = index.max(announced);
         (index <= INDEX_MAX).then_some(index)
     }
 
@@ -50,7 +50,8 @@ impl PacketIndex {
         self.announced_roc.unwrap_or_else(|| (self.highest.unwrap_or(0) >> 16) as u32)
     }
 
-    /// The next packet has this rollover counter. Lower than that of the highest packet it cannot be.
+    /// The next packet has this rollover counter, or, if it is the one in use, may be the first of the next. Lower than that of
+    /// the highest packet it cannot be.
     pub(super) fn announce_roc(&mut self, ssrc: u32, roc: u32) -> Result<(), SrtpError> {
         let expected_min = (self.highest.unwrap_or(0) >> 16) as u32;
         if roc < expected_min {

@@ -5,7 +5,6 @@ use super::derive::{self, Protocol};
 use super::packet::Trailer;
 use super::policy::{KeyLifetime, MasterKey, Policy, mki_len_of};
 use super::session_keys::SessionKeys;
-use subtle::ConstantTimeEq;
 
 /// Derived keys are kept for so many epochs of each master key and protocol: the streams of a session are in different ones, and
 /// late packets in earlier ones. Past that the oldest goes, and is derived again when it is needed.
@@ -38,11 +37,23 @@ struct Master {
 }
 
 /// The session keys of one master key and one protocol.
+///
+/// They stay where they are in memory until others are written over them, which zeroises them: moved, they would leave a copy
+/// behind that nothing zeroises.
 struct Epochs {
-    /// Those that authenticated packets used, the latest last. There is always one.
-    confirmed: Vec<(u64, SessionKeys)>,
-    /// Derived for a packet that is not authenticated yet: it pushes nothing out.
-    candidate: Option<(u64, SessionKeys)>,
+    /// There is always one. If keys are derived anew, there is room for [`EPOCHS_MAX`] that authenticated packets used, and for
+    /// one that is spare.
+    all: Vec<Epoch>,
+    /// How many were confirmed so far.
+    confirmations: u64,
+}
+
+struct Epoch {
+    number: u64,
+    keys: SessionKeys,
+    /// Which confirmation was its own. The spare one has none: its keys were derived for a packet that is not authenticated yet,
+    /// or are the oldest. They are as good as any, and the next to go.
+    confirmation: Option<u64>,
 }
 
 impl KeyRing {
@@ -50,7 +61,8 @@ impl KeyRing {
     /// Those of keys that do not fit the policy or each other.
     pub(super) fn new(policy: &Policy, keys: &[MasterKey]) -> Result<Self, SrtpError> {
         let mki_len = mki_len_of(policy.profile, keys)?;
-        let masters = keys.iter().cloned().map(Master::new).collect();
+        let epochs_max = if policy.key_derivation_rate == 0 { 1 } else { EPOCHS_MAX + 1 };
+        let masters = keys.iter().cloned().map(|key| Master::new(key, epochs_max)).collect();
         Ok(KeyRing {
             masters,
             srtp_trailer: Trailer::of_rtp(policy.profile, mki_len),
@@ -60,10 +72,11 @@ impl KeyRing {
         })
     }
 
-    /// Takes over what is known of keys that were in use before: one that stays goes on counting where it was.
+    /// Takes over what is known of keys that were in use before: one that stays goes on counting where it was. One that comes
+    /// back after others counts from nothing, since keys that are not in use are not remembered.
     pub(super) fn inherit(&mut self, previous: &KeyRing) {
         for master in &mut self.masters {
-            if let Some(before) = previous.masters.iter().find(|before| before.is_same_key(master)) {
+            if let Some(before) = previous.masters.iter().find(|before| before.key.is_same_key(&master.key)) {
                 (master.srtp_packets, master.srtcp_packets) = (before.srtp_packets, before.srtcp_packets);
             }
         }
@@ -73,7 +86,7 @@ impl KeyRing {
     #[cfg(test)]
     pub(super) fn replace_session_keys(&mut self, srtp: SessionKeys, srtcp: SessionKeys) {
         let master = &mut self.masters[0];
-        (master.srtp.confirmed[0].1, master.srtcp.confirmed[0].1) = (srtp, srtcp);
+        (master.srtp.all[0].keys, master.srtcp.all[0].keys) = (srtp, srtcp);
     }
 
     /// What is added to packets.
@@ -100,7 +113,7 @@ impl KeyRing {
     /// [`SrtpError::UnknownMki`].
     #[inline]
     pub(super) fn find(&self, mki: &[u8]) -> Result<u32, SrtpError> {
-        if mki.is_empty() {
+        if mki.is_empty() && self.srtp_trailer.mki().is_empty() {
             // Without MKIs there is one key: two would have the same.
             return Ok(0);
         }
@@ -145,9 +158,7 @@ impl KeyRing {
                 Protocol::Srtp => &mut master.srtp,
                 Protocol::Srtcp => &mut master.srtcp,
             };
-            if epochs.get(name.epoch).is_none() {
-                epochs.candidate = Some((name.epoch, derive::session_keys(&master.key, name.protocol, name.epoch)));
-            }
+            epochs.see_to(&master.key, name.protocol, name.epoch);
         }
     }
 
@@ -156,7 +167,7 @@ impl KeyRing {
     pub(super) fn keys(&self, name: KeyName) -> &SessionKeys {
         let epochs = self.masters[name.master as usize].epochs(name.protocol);
         if !self.derives_anew() {
-            return &epochs.confirmed[0].1;
+            return &epochs.all[0].keys;
         }
         epochs.get(name.epoch).expect("they were derived when the packet was looked at")
     }
@@ -165,7 +176,7 @@ impl KeyRing {
     #[inline]
     pub(super) fn fixed_keys(&self, master: u32, protocol: Protocol) -> &SessionKeys {
         debug_assert!(!self.derives_anew());
-        &self.masters[master as usize].epochs(protocol).confirmed[0].1
+        &self.masters[master as usize].epochs(protocol).all[0].keys
     }
 
     /// A packet was sent with these keys, or authenticated by them.
@@ -177,28 +188,18 @@ impl KeyRing {
             Protocol::Srtcp => master.srtcp_packets += 1,
         }
         if self.key_derivation_rate != 0 {
-            self.confirm(name);
-        }
-    }
-
-    fn confirm(&mut self, name: KeyName) {
-        let master = &mut self.masters[name.master as usize];
-        let epochs = match name.protocol {
-            Protocol::Srtp => &mut master.srtp,
-            Protocol::Srtcp => &mut master.srtcp,
-        };
-        if let Some(candidate) = epochs.candidate.take_if(|(epoch, _)| *epoch == name.epoch) {
-            if epochs.confirmed.len() == EPOCHS_MAX {
-                epochs.confirmed.remove(0);
-            }
-            epochs.confirmed.push(candidate);
+            let epochs = match name.protocol {
+                Protocol::Srtp => &mut master.srtp,
+                Protocol::Srtcp => &mut master.srtcp,
+            };
+            epochs.confirm(name.epoch);
         }
     }
 }
 
 impl Master {
-    fn new(key: MasterKey) -> Self {
-        let epochs = |protocol| Epochs { confirmed: vec![(0, derive::session_keys(&key, protocol, 0))], candidate: None };
+    fn new(key: MasterKey, epochs_max: usize) -> Self {
+        let epochs = |protocol| Epochs::new(&key, protocol, epochs_max);
         let (srtp, srtcp) = (epochs(Protocol::Srtp), epochs(Protocol::Srtcp));
         Master { key, srtp, srtcp, srtp_packets: 0, srtcp_packets: 0 }
     }
@@ -210,16 +211,90 @@ impl Master {
             Protocol::Srtcp => &self.srtcp,
         }
     }
-
-    fn is_same_key(&self, other: &Master) -> bool {
-        (self.key.key.ct_eq(&other.key.key) & self.key.salt.ct_eq(&other.key.salt)).into()
-    }
 }
 
 impl Epochs {
+    fn new(key: &MasterKey, protocol: Protocol, epochs_max: usize) -> Self {
+        let mut all = Vec::with_capacity(epochs_max);
+        all.push(Epoch { number: 0, keys: derive::session_keys(key, protocol, 0), confirmation: Some(0) });
+        Epochs { all, confirmations: 0 }
+    }
+
     #[inline]
-    fn get(&self, epoch: u64) -> Option<&SessionKeys> {
-        let mut all = self.confirmed.iter().rev().chain(&self.candidate);
-        all.find(|(confirmed, _)| *confirmed == epoch).map(|(_, keys)| keys)
+    fn get(&self, number: u64) -> Option<&SessionKeys> {
+        self.all.iter().find(|epoch| epoch.number == number).map(|epoch| &epoch.keys)
+    }
+
+    /// Has this epoch. None that was confirmed goes for it.
+    fn see_to(&mut self, key: &MasterKey, protocol: Protocol, number: u64) {
+        if self.get(number).is_some() {
+            return;
+        }
+        let keys = derive::session_keys(key, protocol, number);
+        match self.all.iter_mut().find(|epoch| epoch.confirmation.is_none()) {
+            Some(spare) => (spare.number, spare.keys) = (number, keys),
+            // There is room: with as many as there is room for, one is spare.
+            None => self.all.push(Epoch { number, keys, confirmation: None }),
+        }
+    }
+
+    /// A packet of this epoch is authentic. If now all are confirmed, the oldest is spare.
+    fn confirm(&mut self, number: u64) {
+        let Some(spare) = self.all.iter_mut().find(|epoch| epoch.number == number && epoch.confirmation.is_none()) else {
+            return;
+        };
+        self.confirmations += 1;
+        spare.confirmation = Some(self.confirmations);
+        if self.all.len() > EPOCHS_MAX
+            && let Some(oldest) = self.all.iter_mut().min_by_key(|epoch| epoch.confirmation)
+        {
+            oldest.confirmation = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::srtp::Profile;
+
+    /// Any epochs, some of them of packets that turn out to be forged: the latest that were confirmed are there, forged ones push
+    /// none of them out, and all stay where they are.
+    #[test]
+    fn the_last_epochs_that_were_confirmed_stay_where_they_are() {
+        let profile = Profile::AesCm128HmacSha1_80;
+        let key = MasterKey::new(profile, &[1; 16], &[2; 14]).unwrap();
+        let policy = Policy::new(profile).unwrap().key_derivation_rate(1).unwrap();
+        let mut ring = KeyRing::new(&policy, &[key]).unwrap();
+        let place = ring.masters[0].srtp.all.as_ptr();
+        let mut confirmed = vec![0];
+        let mut random = 7u64;
+        for _ in 0..3000 {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let (epoch, is_forged) = ((random >> 40) % 14, (random >> 60) < 6);
+            let name = ring.name(0, Protocol::Srtp, epoch).unwrap();
+            ring.derive(name);
+            let expected = derive::session_keys(&ring.masters[0].key, Protocol::Srtp, epoch);
+            let tag = |keys: &SessionKeys| match keys {
+                SessionKeys::Authenticated { auth, .. } => auth.tag(b"any", None),
+                SessionKeys::Aead(_) => unreachable!(),
+            };
+            assert_eq!(tag(ring.keys(name)), tag(&expected), "epoch {epoch}");
+            if !is_forged {
+                ring.count(name);
+                if !confirmed.contains(&epoch) {
+                    confirmed.push(epoch);
+                }
+                if confirmed.len() > EPOCHS_MAX {
+                    confirmed.remove(0);
+                }
+            }
+            let epochs = &ring.masters[0].srtp;
+            assert!(confirmed.iter().all(|epoch| epochs.get(*epoch).is_some()));
+            let mut kept: Vec<_> = epochs.all.iter().filter(|epoch| epoch.confirmation.is_some()).collect();
+            kept.sort_by_key(|epoch| epoch.confirmation);
+            assert_eq!(kept.iter().map(|epoch| epoch.number).collect::<Vec<_>>(), confirmed);
+            assert!(epochs.all.as_ptr() == place && epochs.all.len() <= EPOCHS_MAX + 1);
+        }
     }
 }

@@ -3,8 +3,10 @@
 //! [`Sender`] protects packets in place and [`Receiver`] unprotects them, each for any number of streams; both are sans-IO, and have
 //! batch calls that work on several packets at once. [`Session`] is the two of them for several threads, with keys that come and go.
 //!
-//! What is promised: a packet that is refused moves nothing, and is counted; a sender uses no index twice under a key; nothing passes
-//! in clear, keyed or not; tags are compared in constant time; keys are zeroised when they are dropped.
+//! What is promised: a packet that is refused moves nothing, and is counted; a sender uses no index twice under a key, unless it
+//! is told to forget the stream; nothing passes in clear, keyed or not; tags are compared in constant time; keys are zeroised
+//! when they are dropped. What no sender can see is the caller's to keep: that no other has its key and its SSRCs, one of the
+//! other direction included.
 //!
 //! Of RFC 3711, AES-f8 and the `<From, To>` form of key identification are left out; nothing negotiates them any more.
 

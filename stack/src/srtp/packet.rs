@@ -5,6 +5,10 @@ use super::profile::Profile;
 use crate::rtp::RtpError;
 use std::ops::Range;
 
+/// The longest packet that is protected, in bytes: counter mode counts its blocks in 16 bits, and a block more would have the
+/// keystream of the stream's next packet (RFC 3711 section 4.1.1).
+pub(super) const PACKET_LEN_MAX: usize = 1 << 20;
+
 /// What of an RTCP packet is never encrypted: header and SSRC.
 pub(super) const RTCP_HEADER_LEN: usize = 8;
 /// The E flag and the SRTCP index.
@@ -53,10 +57,11 @@ impl Trailer {
     /// How long a packet is without it.
     ///
     /// # Errors
-    /// [`SrtpError::Short`] if there is not so much after the shortest header.
+    /// [`SrtpError::Short`] if there is not so much after the shortest header, [`SrtpError::TooLong`].
     #[inline]
     pub(super) fn data_len(&self, packet: &[u8]) -> Result<usize, SrtpError> {
         let got = packet.len();
+        expect_len_within(PACKET_LEN_MAX + self.len, self.kind, packet)?;
         match got.checked_sub(self.len).filter(|data_len| *data_len >= self.header_len) {
             Some(data_len) => Ok(data_len),
             None => Err(SrtpError::Short { kind: self.kind, expected: self.header_len + self.len, got }),
@@ -80,13 +85,23 @@ impl Trailer {
     }
 }
 
-/// The SSRC of an RTCP packet that has at least `expected` bytes.
+/// # Errors
+/// [`SrtpError::TooLong`].
+#[inline]
+pub(super) fn expect_len_within(expected_max: usize, kind: &'static str, packet: &[u8]) -> Result<(), SrtpError> {
+    match packet.len() <= expected_max {
+        true => Ok(()),
+        false => Err(SrtpError::TooLong { kind, expected_max, got: packet.len() }),
+    }
+}
+
+/// The SSRC of an RTCP packet.
 ///
 /// # Errors
 /// [`SrtpError::Short`], and [`SrtpError::Malformed`] if it is not of version 2.
-pub(super) fn rtcp_ssrc(packet: &[u8], expected: usize) -> Result<u32, SrtpError> {
-    let Some(header) = packet.first_chunk::<RTCP_HEADER_LEN>().filter(|_| packet.len() >= expected) else {
-        return Err(SrtpError::Short { kind: "RTCP", expected, got: packet.len() });
+pub(super) fn rtcp_ssrc(packet: &[u8]) -> Result<u32, SrtpError> {
+    let Some(header) = packet.first_chunk::<RTCP_HEADER_LEN>() else {
+        return Err(SrtpError::Short { kind: "RTCP", expected: RTCP_HEADER_LEN, got: packet.len() });
     };
     match header[0] >> 6 {
         2 => Ok(u32::from_be_bytes([header[4], header[5], header[6], header[7]])),

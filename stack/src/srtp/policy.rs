@@ -2,6 +2,7 @@
 
 use super::SrtpError;
 use super::profile::Profile;
+use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 /// How long an MKI may be, in bytes (RFC 4568 section 6.1).
@@ -175,6 +176,11 @@ impl MasterKey {
         self.mki = mki.to_vec();
         Ok(self)
     }
+
+    /// Whether key and salt are the same, whatever they are called.
+    pub(super) fn is_same_key(&self, other: &MasterKey) -> bool {
+        (self.key.ct_eq(&other.key) & self.salt.ct_eq(&other.salt)).into()
+    }
 }
 
 impl std::fmt::Debug for MasterKey {
@@ -187,7 +193,7 @@ impl std::fmt::Debug for MasterKey {
 ///
 /// # Errors
 /// [`SrtpError::NoMasterKey`], [`SrtpError::TooManyMasterKeys`], and of keys that do not go together [`SrtpError::KeyProfile`],
-/// [`SrtpError::MkiLength`], [`SrtpError::MkiTwice`].
+/// [`SrtpError::MkiLength`], [`SrtpError::MkiTwice`], [`SrtpError::MasterKeyTwice`].
 pub(super) fn mki_len_of(profile: Profile, keys: &[MasterKey]) -> Result<usize, SrtpError> {
     let Some(first) = keys.first() else { return Err(SrtpError::NoMasterKey) };
     if keys.len() > MASTER_KEYS_MAX {
@@ -203,6 +209,10 @@ pub(super) fn mki_len_of(profile: Profile, keys: &[MasterKey]) -> Result<usize, 
         // Two keys with one name, of which one could never be meant.
         if keys[..at].iter().any(|other| other.mki == key.mki) {
             return Err(SrtpError::MkiTwice);
+        }
+        // One key with two names would live twice as long.
+        if keys[..at].iter().any(|other| other.is_same_key(key)) {
+            return Err(SrtpError::MasterKeyTwice);
         }
     }
     Ok(first.mki.len())

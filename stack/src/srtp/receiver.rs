@@ -18,9 +18,10 @@ use crate::rtp::{self, header};
 /// Unprotects the packets of any number of streams, under any of its master keys. Sans-IO, and for one thread at a time: see
 /// [`Session`](super::Session) for several.
 ///
-/// A packet that is refused leaves everything as it was, but for a counter: no rollover counter moves, no stream is made, no key is
-/// used up before a packet is authenticated. Its bytes are as they were, or, if an AEAD refused it, of no use behind the header. In
-/// steady state nothing is allocated: a stream's first packet makes its state.
+/// A packet that is refused leaves everything as it was, but for a counter: no rollover counter moves, no stream is made, no key
+/// is used up before a packet is authenticated. Its bytes are as they were, or, if an AEAD refused it, of no use behind the
+/// header. In steady state nothing is allocated: a stream's first packet makes its state, and where there is a key derivation
+/// rate, keys are set up now and then.
 pub struct Receiver {
     policy: Policy,
     ring: KeyRing,
@@ -74,7 +75,7 @@ impl Receiver {
     ///
     /// # Errors
     /// Those of keys that do not fit the policy or each other: [`SrtpError::NoMasterKey`], [`SrtpError::TooManyMasterKeys`],
-    /// [`SrtpError::KeyProfile`], [`SrtpError::MkiLength`], [`SrtpError::MkiTwice`].
+    /// [`SrtpError::KeyProfile`], [`SrtpError::MkiLength`], [`SrtpError::MkiTwice`], [`SrtpError::MasterKeyTwice`].
     pub fn new(policy: Policy, keys: &[MasterKey]) -> Result<Self, SrtpError> {
         let ring = KeyRing::new(&policy, keys)?;
         let streams = Streams::new(policy.streams_max);
@@ -87,12 +88,16 @@ impl Receiver {
     /// # Errors
     /// As [`Receiver::new`]; then everything is as it was.
     pub fn rekey(&mut self, keys: &[MasterKey]) -> Result<(), SrtpError> {
-        let mut ring = KeyRing::new(&self.policy, keys)?;
+        self.go_on_with(KeyRing::new(&self.policy, keys)?);
+        Ok(())
+    }
+
+    /// [`Receiver::rekey`], with keys that were set up before.
+    pub(super) fn go_on_with(&mut self, mut ring: KeyRing) {
         ring.inherit(&self.ring);
         let ring = std::mem::replace(&mut self.ring, ring);
         let grace_packets = self.policy.rekey_grace_packets;
         self.previous = (grace_packets > 0).then_some(Previous { ring, grace_packets });
-        Ok(())
     }
 
     /// Takes no packets under the keys before the last rekeying any more.
@@ -116,6 +121,7 @@ impl Receiver {
     }
 
     /// Sets the rollover counter of the stream's next packet, for a receiver that joins late (RFC 3711 section 3.3.1).
+    /// The one that is in use may be told at any time: a packet that rolls over is taken for what it is.
     ///
     /// # Errors
     /// [`SrtpError::RolloverCounter`] if it is lower than that of an authenticated packet, [`SrtpError::StreamLimit`].
@@ -145,8 +151,9 @@ impl Receiver {
     /// Unprotects an SRTP packet in place: what is left is the RTP packet.
     ///
     /// # Errors
-    /// [`SrtpError::Short`], [`SrtpError::Malformed`], [`SrtpError::UnknownMki`], [`SrtpError::Replayed`], [`SrtpError::TooOld`],
-    /// [`SrtpError::Authentication`], [`SrtpError::KeyExpired`], [`SrtpError::StreamLimit`].
+    /// [`SrtpError::Short`], [`SrtpError::TooLong`], [`SrtpError::Malformed`], [`SrtpError::UnknownMki`],
+    /// [`SrtpError::Replayed`], [`SrtpError::TooOld`], [`SrtpError::Authentication`], [`SrtpError::KeyExpired`],
+    /// [`SrtpError::StreamLimit`].
     pub fn unprotect_rtp(&mut self, packet: &mut Mbuf) -> Result<(), SrtpError> {
         let result = self.under_any_keys(packet, Receiver::try_unprotect_rtp);
         self.counted(result)
@@ -238,8 +245,9 @@ impl Receiver {
                 }
                 result
             }
-            // Other keys may have other MKIs, of another length, and so another shortest packet.
-            (Err(SrtpError::Authentication { .. } | SrtpError::UnknownMki { .. } | SrtpError::Short { .. }), Some(_)) => {
+            // Other keys may have MKIs of another length, so that what was taken for MKI, index, E flag or the end of the header
+            // may have been anything: whatever is wrong with the packet may be so only under these keys.
+            (Err(_), Some(_)) => {
                 if spoils {
                     packet.bytes_mut().copy_from_slice(&self.ciphertext);
                 }
@@ -291,7 +299,7 @@ impl Receiver {
         };
         let name = ring.name(master, Protocol::Srtp, index)?;
         let header_len = if self.policy.encrypts_rtp { header.len } else { data.len() };
-        // A buffer holds less than 4 GiB.
+        // A packet has little more than `PACKET_LEN_MAX` bytes, or it had no `data_len`.
         Ok(Claimed { name, ssrc, index, header_len: header_len as u32, data_len: data.len() as u32 })
     }
 
@@ -364,7 +372,7 @@ impl Receiver {
         let keys = self.ring_ref(ring);
         let trailer = *keys.trailer(Protocol::Srtcp);
         let data_len = trailer.data_len(packet.bytes())?;
-        let ssrc = rtcp_ssrc(packet.bytes(), RTCP_HEADER_LEN)?;
+        let ssrc = rtcp_ssrc(packet.bytes())?;
         let added = &packet.bytes()[data_len..];
         let master = keys.find(&added[trailer.mki()])?;
         let index_word: [u8; INDEX_LEN] = added[trailer.index()].try_into().expect("the index has four bytes");

@@ -7,7 +7,7 @@ use super::hmac_sha1::{self, Job};
 use super::index::{INDICES_USED, PacketIndex};
 use super::key_ring::{KeyName, KeyRing};
 use super::lanes::LANES;
-use super::packet::{ENCRYPTED, INDEX_LEN, RTCP_HEADER_LEN, rtcp_ssrc};
+use super::packet::{ENCRYPTED, INDEX_LEN, PACKET_LEN_MAX, RTCP_HEADER_LEN, expect_len_within, rtcp_ssrc};
 use super::policy::{MasterKey, Policy};
 use super::replay::ReplayWindow;
 use super::session_keys::SessionKeys;
@@ -22,8 +22,9 @@ const RTCP_INDEX_MAX: u32 = (1 << 31) - 1;
 /// Protects the packets of any number of streams under the master key that is selected. Sans-IO, and for one thread at a time: see
 /// [`Session`](super::Session) for several.
 ///
-/// A packet that is refused leaves everything as it was, but for a counter. In steady state nothing is allocated: a stream's first
-/// packet makes its state, and a buffer without tailroom grows.
+/// A packet that is refused leaves everything as it was, but for a counter. In steady state nothing is allocated: a stream's
+/// first packet makes its state, a buffer without tailroom grows, and where there is a key derivation rate, keys are set up now
+/// and then.
 pub struct Sender {
     policy: Policy,
     ring: KeyRing,
@@ -62,7 +63,7 @@ impl Sender {
     ///
     /// # Errors
     /// Those of keys that do not fit the policy or each other: [`SrtpError::NoMasterKey`], [`SrtpError::TooManyMasterKeys`],
-    /// [`SrtpError::KeyProfile`], [`SrtpError::MkiLength`], [`SrtpError::MkiTwice`].
+    /// [`SrtpError::KeyProfile`], [`SrtpError::MkiLength`], [`SrtpError::MkiTwice`], [`SrtpError::MasterKeyTwice`].
     pub fn new(policy: Policy, keys: &[MasterKey]) -> Result<Self, SrtpError> {
         let ring = KeyRing::new(&policy, keys)?;
         let streams = Streams::new(policy.streams_max);
@@ -71,14 +72,19 @@ impl Sender {
 
     /// Goes on with other master keys, of which the first is used. Rollover counters and SRTCP indices go on where they were (RFC 3711
     /// sections 3.3.1 and 3.4), so no keystream is used twice even if a key is among the old and the new.
+    /// Such a key goes on counting how much it has protected; one that comes back after others has that forgotten.
     ///
     /// # Errors
     /// As [`Sender::new`]; then everything is as it was.
     pub fn rekey(&mut self, keys: &[MasterKey]) -> Result<(), SrtpError> {
-        let mut ring = KeyRing::new(&self.policy, keys)?;
+        self.go_on_with(KeyRing::new(&self.policy, keys)?);
+        Ok(())
+    }
+
+    /// [`Sender::rekey`], with keys that were set up before.
+    pub(super) fn go_on_with(&mut self, mut ring: KeyRing) {
         ring.inherit(&self.ring);
         (self.ring, self.selected) = (ring, 0);
-        Ok(())
     }
 
     /// Uses the master key with this MKI from now on.
@@ -117,6 +123,7 @@ impl Sender {
     }
 
     /// Sets the rollover counter of the stream's next packet, for a stream that goes on from elsewhere.
+    /// The one that is in use may be told at any time: a packet that rolls over is taken for what it is.
     ///
     /// # Errors
     /// [`SrtpError::RolloverCounter`] if it is lower than the one in use, [`SrtpError::StreamLimit`].
@@ -147,8 +154,9 @@ impl Sender {
     /// Protects an RTP packet in place: encrypts what follows its header and adds tag and MKI (RFC 3711 section 3.1).
     ///
     /// # Errors
-    /// [`SrtpError::Malformed`], [`SrtpError::Replayed`] and [`SrtpError::TooOld`] for an index that was used or may have been,
-    /// [`SrtpError::KeyExpired`], [`SrtpError::StreamLimit`], [`SrtpError::Buffer`]. The packet is as it was.
+    /// [`SrtpError::Malformed`], [`SrtpError::TooLong`], [`SrtpError::Replayed`] and [`SrtpError::TooOld`] for an index that was
+    /// used or may have been, [`SrtpError::KeyExpired`], [`SrtpError::StreamLimit`], [`SrtpError::Buffer`]. The packet is as it
+    /// was.
     pub fn protect_rtp(&mut self, packet: &mut Mbuf) -> Result<(), SrtpError> {
         let result = self.try_protect_rtp(packet);
         self.counted(result)
@@ -158,8 +166,8 @@ impl Sender {
     /// section 3.4).
     ///
     /// # Errors
-    /// [`SrtpError::Short`], [`SrtpError::Malformed`], [`SrtpError::KeyExpired`], [`SrtpError::StreamLimit`], [`SrtpError::Buffer`].
-    /// The packet is as it was.
+    /// [`SrtpError::Short`], [`SrtpError::TooLong`], [`SrtpError::Malformed`], [`SrtpError::KeyExpired`],
+    /// [`SrtpError::StreamLimit`], [`SrtpError::Buffer`]. The packet is as it was.
     pub fn protect_rtcp(&mut self, packet: &mut Mbuf) -> Result<(), SrtpError> {
         let result = self.try_protect_rtcp(packet);
         self.counted(result)
@@ -235,6 +243,7 @@ impl Sender {
     #[inline]
     fn claim_rtp(&self, packet: &mut Mbuf) -> Result<Claimed, SrtpError> {
         let header = header::parse(packet.bytes())?;
+        expect_len_within(PACKET_LEN_MAX, "RTP", packet.bytes())?;
         let ssrc = header.ssrc;
         let index = match self.streams.get(ssrc) {
             Some(stream) => {
@@ -250,7 +259,7 @@ impl Sender {
         let name = self.ring.name(self.selected, Protocol::Srtp, index)?;
         packet.reserve_tailroom(self.ring.trailer(Protocol::Srtp).len())?;
         let header_len = if self.policy.encrypts_rtp { header.len } else { packet.left() };
-        // A buffer holds less than 4 GiB.
+        // A packet has no more than `PACKET_LEN_MAX` bytes.
         Ok(Claimed { name, ssrc, index, header_len: header_len as u32 })
     }
 
@@ -305,7 +314,8 @@ impl Sender {
 
     fn try_protect_rtcp(&mut self, packet: &mut Mbuf) -> Result<(), SrtpError> {
         const ROOM: &str = "room was reserved before anything changed";
-        let ssrc = rtcp_ssrc(packet.bytes(), RTCP_HEADER_LEN)?;
+        let ssrc = rtcp_ssrc(packet.bytes())?;
+        expect_len_within(PACKET_LEN_MAX, "RTCP", packet.bytes())?;
         self.streams.expect_room(ssrc)?;
         let index = self.streams.get(ssrc).map_or(0, |stream| stream.next_rtcp_index);
         if index > RTCP_INDEX_MAX {

@@ -1,5 +1,6 @@
 //! A session that threads share: one side protects, the other unprotects, and keys come and go meanwhile.
 
+use super::key_ring::KeyRing;
 use super::{Counters, MasterKey, Policy, Receiver, Sender, SrtpError};
 use crate::buffer::Mbuf;
 use sim::ledger::{self, ResourceId};
@@ -13,7 +14,7 @@ use sim::sync::{Arc, Mutex};
 ///
 /// Each side has a lock of its own, which a call takes for as long as it works on its packets, and no call has both. What changes keys
 /// has a third from its start to its end, taken before those: of two changes one is first on both sides, and no packet waits for a key
-/// to be set up. Nothing is called with a lock held, so they may be taken under any lock of the caller's.
+/// to be set up. Nothing of the caller's is called with a lock held, so they may be taken under any lock of the caller's.
 #[derive(Clone, Debug)]
 pub struct Session {
     shared: Arc<Shared>,
@@ -21,8 +22,9 @@ pub struct Session {
 
 #[derive(Debug)]
 struct Shared {
-    /// Held while keys change. Without it two changes could each have the last word on one side.
-    changing: Mutex<()>,
+    /// Held while keys change. Without it two changes could each have the last word on one side. The policy of both sides, if
+    /// they are keyed.
+    changing: Mutex<Option<Policy>>,
     sending: Mutex<Side<Sender>>,
     receiving: Mutex<Side<Receiver>>,
 }
@@ -59,11 +61,12 @@ impl Session {
         fn side<T>() -> Mutex<Side<T>> {
             Mutex::new(Side { context: None, before: Counters::default() })
         }
-        Session { shared: Arc::new(Shared { changing: Mutex::new(()), sending: side(), receiving: side() }) }
+        Session { shared: Arc::new(Shared { changing: Mutex::new(None), sending: side(), receiving: side() }) }
     }
 
-    /// Keys both sides, from nothing: streams, rollover counters and replay windows begin anew. A session that goes on with new keys
-    /// wants [`Session::rekey`].
+    /// Keys both sides, from nothing: streams, rollover counters and replay windows begin anew. A session that goes on with new
+    /// keys wants [`Session::rekey`], and has to: were a key of `sending` one that was sent under before, indices would be used
+    /// twice, and their keystreams. The receiving side is first, so that it knows the keys of all that the peer may answer.
     ///
     /// # Errors
     /// Those of [`Sender::new`]. Then both sides are as they were.
@@ -71,27 +74,32 @@ impl Session {
     pub fn key(&self, policy: &Policy, sending: &[MasterKey], receiving: &[MasterKey]) -> Result<(), SrtpError> {
         let sender = Sender::new(policy.clone(), sending)?;
         let receiver = Receiver::new(policy.clone(), receiving)?;
-        let _changing = self.shared.changing.lock();
-        replace(&self.shared.sending, Some(sender), Sender::counters);
+        let mut changing = self.shared.changing.lock();
+        *changing = Some(policy.clone());
         replace(&self.shared.receiving, Some(receiver), Receiver::counters);
+        replace(&self.shared.sending, Some(sender), Sender::counters);
         Ok(())
     }
 
-    /// Goes on with new keys on both sides: see [`Sender::rekey`] and [`Receiver::rekey`]. The receiving side is first, so that it
-    /// knows the keys of all that the peer may answer.
+    /// Goes on with new keys on both sides: see [`Sender::rekey`] and [`Receiver::rekey`]. The receiving side is first, as in
+    /// [`Session::key`].
     ///
     /// # Errors
-    /// [`SrtpError::NotKeyed`], and those of [`Sender::new`]. Then both sides are as they were, or, if `sending` is at fault, the
-    /// receiving side knows the new keys and the old.
+    /// [`SrtpError::NotKeyed`], and those of [`Sender::new`]. Then both sides are as they were.
     pub fn rekey(&self, sending: &[MasterKey], receiving: &[MasterKey]) -> Result<(), SrtpError> {
-        let _changing = self.shared.changing.lock();
-        self.shared.receiving.lock().context().ok_or(SrtpError::NotKeyed)?.rekey(receiving)?;
-        self.shared.sending.lock().context().ok_or(SrtpError::NotKeyed)?.rekey(sending)
+        let changing = self.shared.changing.lock();
+        let policy = changing.as_ref().ok_or(SrtpError::NotKeyed)?;
+        let (sending, receiving) = (KeyRing::new(policy, sending)?, KeyRing::new(policy, receiving)?);
+        // Who stops the session waits for its turn to change keys: both sides have contexts.
+        self.shared.receiving.lock().context().ok_or(SrtpError::NotKeyed)?.go_on_with(receiving);
+        self.shared.sending.lock().context().ok_or(SrtpError::NotKeyed)?.go_on_with(sending);
+        Ok(())
     }
 
     /// Ends both sides: keys are zeroised, and packets are refused. May come twice, or beside anything. Returns whether it was keyed.
     pub fn stop(&self) -> bool {
-        let _changing = self.shared.changing.lock();
+        let mut changing = self.shared.changing.lock();
+        *changing = None;
         let sent = replace(&self.shared.sending, None, Sender::counters);
         let received = replace(&self.shared.receiving, None, Receiver::counters);
         sent || received

@@ -1,0 +1,246 @@
+//! SRTP where things meet: keys that change while packets are in flight, counters that are told, packets that are too long.
+
+use stack::buffer::Mbuf;
+use stack::srtp::{KeyLifetime, MasterKey, Policy, Profile, Receiver, Sender, Session, SrtpError};
+
+const SSRC: u32 = 7;
+
+fn key(profile: Profile, number: u8, mki: &[u8]) -> MasterKey {
+    let key = MasterKey::new(profile, &vec![number; profile.key_len()], &vec![0x5a; profile.salt_len()]).unwrap();
+    key.with_mki(mki).unwrap()
+}
+
+fn policy(profile: Profile) -> Policy {
+    Policy::with_null_cipher_for_tests(profile)
+}
+
+/// With so many words of header extension, and so many bytes of payload.
+fn rtp_packet(sequence_number: u16, words: u8, payload_len: usize) -> Mbuf {
+    let mut packet = vec![0x80 | u8::from(words > 0) << 4, 96];
+    packet.extend(sequence_number.to_be_bytes());
+    packet.extend([0; 4]);
+    packet.extend(SSRC.to_be_bytes());
+    if words > 0 {
+        packet.extend([0xbe, 0xde, 0, words]);
+        packet.extend(vec![0; 4 * usize::from(words)]);
+    }
+    packet.resize(packet.len() + payload_len, 0);
+    Mbuf::copy_of(&packet, 0, 0)
+}
+
+fn rtcp_packet() -> Mbuf {
+    let mut packet = vec![0x80, 200, 0, 6];
+    packet.extend(SSRC.to_be_bytes());
+    packet.extend([9; 20]);
+    Mbuf::copy_of(&packet, 0, 0)
+}
+
+/// Of any two lengths of MKI, and of a packet that its own keys leave no more than a header: where the new keys look for its
+/// parts, there is anything.
+#[test]
+fn a_packet_in_flight_is_taken_whatever_the_new_keys_make_of_it() {
+    let mkis: [&[u8]; 6] = [b"", b"\x00", b"key1", b"\x80\0\0\0", b"\xff\xff\xff\xff\xff", &[3; 128]];
+    for profile in Profile::ALL {
+        for (old, new) in mkis.iter().flat_map(|old| mkis.iter().map(move |new| (*old, *new))) {
+            let mut sender = Sender::new(policy(profile), &[key(profile, 1, old)]).unwrap();
+            let mut receiver = Receiver::new(policy(profile), &[key(profile, 1, old)]).unwrap();
+            // The window is not empty.
+            let mut packets: Vec<Mbuf> = (0..4).map(|_| rtcp_packet()).chain([rtp_packet(0, 0, 20)]).collect();
+            for packet in &mut packets {
+                sender.protect(packet).unwrap();
+                receiver.unprotect(packet).unwrap();
+            }
+            let plain: Vec<Mbuf> = (0..12)
+                .map(|at| match at {
+                    0..4 => rtcp_packet(),
+                    _ => rtp_packet(at, (at % 3) as u8 * 5, usize::from(at % 2) * 33),
+                })
+                .collect();
+            let mut in_flight: Vec<Mbuf> = plain.iter().map(|packet| Mbuf::copy_of(packet.bytes(), 0, 0)).collect();
+            in_flight.iter_mut().for_each(|packet| sender.protect(packet).unwrap());
+            receiver.rekey(&[key(profile, 2, new)]).unwrap();
+            for (at, (packet, plain)) in in_flight.iter_mut().zip(&plain).enumerate() {
+                let again = packet.bytes().to_vec();
+                let result = receiver.unprotect(packet);
+                assert_eq!(result, Ok(()), "{profile}: packet {at} of keys with MKI {old:02x?} after {new:02x?} came");
+                assert_eq!(packet.bytes(), plain.bytes());
+                receiver.unprotect(&mut Mbuf::copy_of(&again, 0, 0)).expect_err("it was here");
+            }
+        }
+    }
+}
+
+/// The rollover counter that is in use may be told at any time: also when the next packet is past it.
+#[test]
+fn a_counter_that_is_told_late_stops_nothing() {
+    let profile = Profile::AesCm128HmacSha1_80;
+    let keys = [key(profile, 1, b"")];
+    let (mut sender, mut receiver) =
+        (Sender::new(policy(profile), &keys).unwrap(), Receiver::new(policy(profile), &keys).unwrap());
+    for sequence_number in [0xfffe, 0xffff, 0, 1] {
+        let mut packet = rtp_packet(sequence_number, 0, 20);
+        assert_eq!(sender.protect(&mut packet), Ok(()), "{sequence_number}");
+        assert_eq!(receiver.unprotect(&mut packet), Ok(()), "{sequence_number}");
+        sender.set_roc(SSRC, sender.roc(SSRC).unwrap()).unwrap();
+        receiver.set_roc(SSRC, receiver.roc(SSRC).unwrap()).unwrap();
+    }
+    assert_eq!((sender.roc(SSRC), receiver.roc(SSRC)), (Some(1), Some(1)));
+    // Far ahead under the same counter, which nobody would tell without being told.
+    sender.set_roc(SSRC, 1).unwrap();
+    receiver.set_roc(SSRC, 1).unwrap();
+    let mut packet = rtp_packet(0xf000, 0, 20);
+    sender.protect(&mut packet).unwrap();
+    receiver.unprotect(&mut packet).unwrap();
+    assert_eq!((sender.roc(SSRC), receiver.roc(SSRC)), (Some(1), Some(1)));
+}
+
+#[test]
+fn no_mki_names_no_key_that_has_one() {
+    let profile = Profile::AesCm128HmacSha1_80;
+    let mut sender = Sender::new(policy(profile), &[key(profile, 1, b"a"), key(profile, 2, b"b")]).unwrap();
+    sender.select_key(b"b").unwrap();
+    assert_eq!(sender.select_key(b""), Err(SrtpError::UnknownMki { keys: 2 }));
+    assert_eq!(sender.select_key(b"bb"), Err(SrtpError::UnknownMki { keys: 2 }));
+    let mut packet = rtp_packet(0, 0, 20);
+    sender.protect(&mut packet).unwrap();
+    assert_eq!(packet.bytes()[32], b'b', "another key was selected");
+    let mut sender = Sender::new(policy(profile), &[key(profile, 1, b"")]).unwrap();
+    assert_eq!((sender.select_key(b"a"), sender.select_key(b"")), (Err(SrtpError::UnknownMki { keys: 1 }), Ok(())));
+}
+
+/// How much one master key protects does not depend on how many names it has.
+#[test]
+fn one_master_key_has_one_name() {
+    for profile in Profile::ALL {
+        let once = KeyLifetime { rtp_packets: 1, rtcp_packets: 1 };
+        let keys = [key(profile, 1, b"a"), key(profile, 1, b"b")];
+        let policy = policy(profile).lifetime(once).unwrap();
+        assert_eq!(Sender::new(policy.clone(), &keys).err(), Some(SrtpError::MasterKeyTwice));
+        let mut receiver = Receiver::new(policy, &keys[..1]).unwrap();
+        assert_eq!(receiver.rekey(&keys), Err(SrtpError::MasterKeyTwice));
+    }
+}
+
+/// Counter mode has 16 bits for the blocks of a packet: one more, and the next packet's keystream begins.
+#[test]
+fn a_packet_is_refused_before_its_keystream_is_the_next_ones() {
+    const LEN_MAX: usize = 1 << 20;
+    for profile in Profile::ALL {
+        let keys = [key(profile, 1, b"")];
+        let (mut sender, mut receiver) =
+            (Sender::new(policy(profile), &keys).unwrap(), Receiver::new(policy(profile), &keys).unwrap());
+        let mut results = Vec::new();
+        for is_rtcp in [false, true] {
+            let of_len = |len: usize| {
+                let mut bytes = if is_rtcp { rtcp_packet() } else { rtp_packet(0, 0, 0) }.bytes().to_vec();
+                bytes.resize(len, 0);
+                Mbuf::copy_of(&bytes, 0, 100)
+            };
+            let mut long = of_len(LEN_MAX + 1);
+            let plain = long.bytes().to_vec();
+            let kind = if is_rtcp { "RTCP" } else { "RTP" };
+            let too_long = SrtpError::TooLong { kind, expected_max: LEN_MAX, got: LEN_MAX + 1 };
+            assert_eq!(sender.protect(&mut long), Err(too_long), "{profile}");
+            sender.protect_batch(std::slice::from_mut(&mut long), &mut results);
+            assert_eq!(results, [Err(too_long)], "{profile}");
+            assert_eq!(long.bytes(), plain);
+            let mut longest = of_len(LEN_MAX);
+            let plain = longest.bytes().to_vec();
+            sender.protect(&mut longest).unwrap();
+            let mut protected = longest.bytes().to_vec();
+            receiver.unprotect(&mut longest).unwrap();
+            assert_eq!(longest.bytes(), plain);
+            protected.push(0);
+            let mut long = Mbuf::copy_of(&protected, 0, 0);
+            let expected_max = protected.len() - 1;
+            let kind = if is_rtcp { "SRTCP" } else { "SRTP" };
+            let too_long = SrtpError::TooLong { kind, expected_max, got: expected_max + 1 };
+            assert_eq!(receiver.unprotect(&mut long), Err(too_long), "{profile}");
+            receiver.unprotect_batch(std::slice::from_mut(&mut long), &mut results);
+            assert_eq!(results, [Err(too_long)], "{profile}");
+        }
+        assert_eq!((sender.counters().malformed, receiver.counters().malformed), (4, 4));
+    }
+}
+
+#[test]
+fn keys_of_which_one_side_is_at_fault_change_neither() {
+    let profile = Profile::AesCm128HmacSha1_80;
+    let [first, second] = [1, 2].map(|number| [key(profile, number, b"m")]);
+    let wrong = [key(Profile::AeadAes128Gcm, 3, b"m")];
+    let fault = SrtpError::KeyProfile { expected: profile, got: Profile::AeadAes128Gcm };
+    let session = Session::new();
+    session.key(&policy(profile), &first, &first).unwrap();
+    assert_eq!(session.rekey(&wrong, &second), Err(fault));
+    assert_eq!(session.rekey(&second, &wrong), Err(fault));
+    let takes = |keys: &[MasterKey], sequence_number| {
+        let mut packet = rtp_packet(sequence_number, 0, 20);
+        Sender::new(policy(profile), keys).unwrap().protect(&mut packet).unwrap();
+        session.unprotect(&mut packet)
+    };
+    assert_eq!(takes(&second, 1), Err(SrtpError::Authentication { ssrc: SSRC }));
+    assert_eq!(takes(&first, 1), Ok(()));
+    let sends_under = |keys: &[MasterKey], sequence_number| {
+        let mut packet = rtp_packet(sequence_number, 0, 20);
+        session.protect(&mut packet).unwrap();
+        Receiver::new(policy(profile), keys).unwrap().unprotect(&mut packet).is_ok()
+    };
+    assert!(sends_under(&first, 1));
+    session.rekey(&second, &second).unwrap();
+    assert!(takes(&second, 2).is_ok() && takes(&first, 3).is_ok() && sends_under(&second, 2));
+}
+
+/// The last packets that a master key may protect, in one batch and one after the other: RTP and RTCP each, of more streams than
+/// there is room for, into buffers without room.
+#[test]
+fn limits_hold_within_a_batch() {
+    for profile in Profile::ALL {
+        let lifetime = KeyLifetime { rtp_packets: 5, rtcp_packets: 1 };
+        let policy = policy(profile).lifetime(lifetime).unwrap().streams_max(2);
+        let keys = [key(profile, 1, b"k")];
+        let packets = || -> Vec<Mbuf> {
+            let of_stream = |ssrc: u8, sequence_number| {
+                let mut packet = rtp_packet(sequence_number, 0, 20);
+                packet.bytes_mut()[11] = ssrc;
+                packet
+            };
+            let tight = |packet: Mbuf| packet.limited_to(0);
+            vec![
+                of_stream(1, 1),
+                tight(of_stream(2, 1)),
+                of_stream(1, 1),
+                of_stream(2, 2),
+                of_stream(3, 1),
+                rtcp_packet(),
+                of_stream(1, 2),
+                of_stream(1, 3),
+                of_stream(1, 4),
+                of_stream(2, 3),
+                of_stream(1, 3),
+            ]
+        };
+        let (mut in_batch, mut in_sequence) =
+            (Sender::new(policy.clone(), &keys).unwrap(), Sender::new(policy.clone(), &keys).unwrap());
+        let (mut together, mut results) = (packets(), Vec::new());
+        in_batch.protect_batch(&mut together, &mut results);
+        let mut one_by_one = packets();
+        let expected: Vec<_> = one_by_one.iter_mut().map(|packet| in_sequence.protect(packet)).collect();
+        assert_eq!(results, expected, "{profile}");
+        assert_eq!((in_batch.counters(), in_batch.packets_left()), (in_sequence.counters(), in_sequence.packets_left()));
+        let counters = in_batch.counters();
+        assert_eq!((counters.accepted, counters.key_expired, counters.stream_limit), (5, 1, 2), "{profile}: {results:?}");
+        assert_eq!((counters.no_room, counters.replayed), (1, 2), "{profile}: {results:?}");
+        // A receiver of a shorter life is where it ends in the same way.
+        let lifetime = KeyLifetime { rtp_packets: 3, rtcp_packets: 0 };
+        let policy = policy.lifetime(lifetime).unwrap();
+        let (mut in_batch, mut in_sequence) =
+            (Receiver::new(policy.clone(), &keys).unwrap(), Receiver::new(policy, &keys).unwrap());
+        let mut copies: Vec<Mbuf> = together.iter().map(|packet| Mbuf::copy_of(packet.bytes(), 0, 0)).collect();
+        in_batch.unprotect_batch(&mut copies, &mut results);
+        let expected: Vec<_> = one_by_one.iter_mut().map(|packet| in_sequence.unprotect(packet)).collect();
+        assert_eq!(results, expected, "{profile}");
+        assert_eq!(in_batch.counters(), in_sequence.counters());
+        assert_eq!(in_batch.counters().accepted, 3);
+        assert_eq!(in_batch.counters().accepted + in_batch.counters().refused(), copies.len() as u64);
+    }
+}
