@@ -228,6 +228,99 @@ pub fn batches_are_sequences(bytes: &[u8]) {
     }
 }
 
+/// A long life: packets of three streams that jump, get lost, come late and are taken twice, new keys with other MKIs while they are in
+/// flight, rollover counters that are told again. What was sent under the keys in use or the ones before is taken once and as it was,
+/// unless it is older than the window; after each refusal the next packet is taken as if nothing had been.
+pub fn life(bytes: &[u8]) {
+    let mut bytes = Bytes(bytes);
+    let (policy, keys) = setup(&mut bytes);
+    let (profile, window) = (policy.profile(), 64);
+    let policy = policy.window_packets(window as u32).expect("64 is the smallest window");
+    let (mut sender, mut receiver) = (sender(&policy, &keys), receiver(&policy, &keys));
+    // Of each stream: the next index to send, and the highest that was received.
+    let mut streams = [(0u64, None::<u64>); 3];
+    // What is on its way: its stream, index, number of keys, bytes before and after.
+    let mut in_flight: Vec<(usize, u64, u32, Vec<u8>, Vec<u8>)> = Vec::new();
+    let mut taken: std::collections::BTreeSet<(usize, u64)> = std::collections::BTreeSet::new();
+    let mut generation = 0u32;
+    for _ in 0..24 {
+        let stream = bytes.below(3);
+        let ssrc = stream as u32 + 1;
+        match bytes.next() % 16 {
+            0..=6 => {
+                let index = streams[stream].0;
+                let mut packet = rtp_packet(&mut bytes, index as u16, ssrc);
+                let plain = packet.bytes().to_vec();
+                sender.protect(&mut packet).unwrap_or_else(|error| panic!("index {index} under {policy:?}: {error}"));
+                assert_eq!(sender.roc(ssrc), Some((index >> 16) as u32));
+                in_flight.push((stream, index, generation, plain, packet.bytes().to_vec()));
+                // Mostly the next one, now and then far ahead: within what a receiver can follow though it lost all of it.
+                let step = bytes.next();
+                streams[stream].0 += if step < 200 { 1 } else { 1 + u64::from(step - 200) * 290 };
+            }
+            7..=12 if !in_flight.is_empty() => {
+                let at = bytes.below(in_flight.len());
+                let again = bytes.next() > 230;
+                let (stream, index, sent_under, plain, protected) = in_flight[at].clone();
+                if !again {
+                    in_flight.swap_remove(at);
+                }
+                let (_, highest) = streams[stream];
+                // A receiver that is behind by half of all sequence numbers cannot tell; one that has nothing takes the counter for 0.
+                let can_tell = match highest {
+                    Some(highest) => index.abs_diff(highest) < 1 << 15,
+                    None => index < 1 << 16,
+                };
+                let is_old = highest.is_some_and(|highest| index + window <= highest);
+                let mut packet = Mbuf::copy_of(&protected, 0, 0);
+                let result = receiver.unprotect(&mut packet);
+                if !can_tell || sent_under + 1 < generation {
+                    // It may only be taken for what it is.
+                    assert!(result.is_err() || packet.bytes() == plain);
+                    if result.is_err() {
+                        continue;
+                    }
+                } else if is_old || taken.contains(&(stream, index)) {
+                    let error = result.expect_err("old, or here before");
+                    // Of a packet under the keys before, what is said is what is wrong with it under those in use.
+                    let says_so = matches!(error, SrtpError::TooOld { .. } | SrtpError::Replayed { .. });
+                    assert!(says_so || sent_under < generation, "{error} under {policy:?}");
+                    continue;
+                } else {
+                    result.unwrap_or_else(|error| panic!("index {index}, highest {highest:?} under {policy:?}: {error}"));
+                    assert_eq!(packet.bytes(), plain);
+                }
+                assert!(taken.insert((stream, index)), "index {index} was taken twice");
+                streams[stream].1 = Some(highest.map_or(index, |highest| highest.max(index)));
+            }
+            13 => {
+                generation += 1;
+                let mki = vec![generation as u8; bytes.below(6)];
+                let key = [(generation * 16 + 1) as u8; 32];
+                let key = MasterKey::new(profile, &key[..profile.key_len()], &[9; 14][..profile.salt_len()])
+                    .and_then(|key| key.with_mki(&mki))
+                    .expect("the lengths are the profile's");
+                receiver.rekey(std::slice::from_ref(&key)).expect("the key is for the policy");
+                sender.rekey(std::slice::from_ref(&key)).expect("the key is for the policy");
+            }
+            14 => {
+                // Signalling says what is known already.
+                if let Some(roc) = sender.roc(ssrc) {
+                    sender.set_roc(ssrc, roc).expect("it is the counter in use");
+                }
+                if let (Some(roc), true) = (receiver.roc(ssrc), streams[stream].1.is_some()) {
+                    receiver.set_roc(ssrc, roc).expect("it is the counter in use");
+                }
+            }
+            _ => {
+                let forged = bytes.take(40);
+                let mut packet = Mbuf::copy_of(forged, 0, 0);
+                assert!(receiver.unprotect(&mut packet).is_err(), "forged: {forged:02x?} under {policy:?}");
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,6 +331,7 @@ mod tests {
         crate::corpus::each("srtcp_unprotect", unprotect_rtcp);
         crate::corpus::each("srtp_mutation", mutation);
         crate::corpus::each("srtp_batch", batches_are_sequences);
+        crate::corpus::each("srtp_life", life);
     }
 
     proptest::proptest! {
@@ -250,6 +344,11 @@ mod tests {
         #[test]
         fn what_is_harmed_never_authenticates(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..80)) {
             mutation(&bytes);
+        }
+
+        #[test]
+        fn a_long_life_takes_what_was_sent(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
+            life(&bytes);
         }
 
         #[test]

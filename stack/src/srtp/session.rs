@@ -131,10 +131,98 @@ impl Session {
         self.shared.receiving.lock().each(packets, results, Receiver::unprotect_batch);
     }
 
+    /// [`Sender::select_key`].
+    ///
+    /// # Errors
+    /// [`SrtpError::NotKeyed`], [`SrtpError::UnknownMki`].
+    pub fn select_key(&self, mki: &[u8]) -> Result<(), SrtpError> {
+        self.sending(|sender| sender.select_key(mki))?
+    }
+
+    /// [`Sender::packets_left`].
+    ///
+    /// # Errors
+    /// [`SrtpError::NotKeyed`].
+    pub fn packets_left(&self) -> Result<(u64, u64), SrtpError> {
+        self.sending(|sender| sender.packets_left())
+    }
+
+    /// [`Sender::overheads`].
+    ///
+    /// # Errors
+    /// [`SrtpError::NotKeyed`].
+    pub fn overheads(&self) -> Result<(usize, usize), SrtpError> {
+        self.sending(|sender| sender.overheads())
+    }
+
+    /// The rollover counter of a stream that is sent: [`Sender::roc`].
+    ///
+    /// # Errors
+    /// [`SrtpError::NotKeyed`].
+    pub fn sending_roc(&self, ssrc: u32) -> Result<Option<u32>, SrtpError> {
+        self.sending(|sender| sender.roc(ssrc))
+    }
+
+    /// [`Sender::set_roc`].
+    ///
+    /// # Errors
+    /// [`SrtpError::NotKeyed`], and those of [`Sender::set_roc`].
+    pub fn set_sending_roc(&self, ssrc: u32, roc: u32) -> Result<(), SrtpError> {
+        self.sending(|sender| sender.set_roc(ssrc, roc))?
+    }
+
+    /// The rollover counter of a stream that is received: [`Receiver::roc`].
+    ///
+    /// # Errors
+    /// [`SrtpError::NotKeyed`].
+    pub fn receiving_roc(&self, ssrc: u32) -> Result<Option<u32>, SrtpError> {
+        self.receiving(|receiver| receiver.roc(ssrc))
+    }
+
+    /// [`Receiver::set_roc`].
+    ///
+    /// # Errors
+    /// [`SrtpError::NotKeyed`], and those of [`Receiver::set_roc`].
+    pub fn set_receiving_roc(&self, ssrc: u32, roc: u32) -> Result<(), SrtpError> {
+        self.receiving(|receiver| receiver.set_roc(ssrc, roc))?
+    }
+
+    /// [`Sender::remove_stream`], with what it says of keystreams.
+    ///
+    /// # Errors
+    /// [`SrtpError::NotKeyed`].
+    pub fn remove_sending_stream(&self, ssrc: u32) -> Result<bool, SrtpError> {
+        self.sending(|sender| sender.remove_stream(ssrc))
+    }
+
+    /// [`Receiver::remove_stream`].
+    ///
+    /// # Errors
+    /// [`SrtpError::NotKeyed`].
+    pub fn remove_receiving_stream(&self, ssrc: u32) -> Result<bool, SrtpError> {
+        self.receiving(|receiver| receiver.remove_stream(ssrc))
+    }
+
+    /// [`Receiver::forget_previous_keys`].
+    ///
+    /// # Errors
+    /// [`SrtpError::NotKeyed`].
+    pub fn forget_previous_keys(&self) -> Result<(), SrtpError> {
+        self.receiving(Receiver::forget_previous_keys)
+    }
+
     /// What became of the packets of each side, since the session was made.
     pub fn counters(&self) -> (Counters, Counters) {
         let sent = self.shared.sending.lock().counters(Sender::counters);
         (sent, self.shared.receiving.lock().counters(Receiver::counters))
+    }
+
+    fn sending<R>(&self, what: impl FnOnce(&mut Sender) -> R) -> Result<R, SrtpError> {
+        self.shared.sending.lock().context().map(what).ok_or(SrtpError::NotKeyed)
+    }
+
+    fn receiving<R>(&self, what: impl FnOnce(&mut Receiver) -> R) -> Result<R, SrtpError> {
+        self.shared.receiving.lock().context().map(what).ok_or(SrtpError::NotKeyed)
     }
 }
 
@@ -212,6 +300,33 @@ mod tests {
         let mut packet = Mbuf::copy_of(&[0x80, 96, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1], 0, 0);
         assert_eq!(session.protect(&mut packet), Err(SrtpError::NotKeyed));
         assert_eq!((session.counters().0.not_keyed, session.counters().1.not_keyed), (1, 0));
+    }
+
+    /// What a side can be told and asked, it can through the session; without keys it says so, and that is no packet.
+    #[test]
+    fn a_session_says_what_its_sides_say() {
+        let (policy, ssrc) = (Policy::new(Profile::AesCm128HmacSha1_80).unwrap(), 1);
+        let named: Vec<MasterKey> = [1, 2].map(|number| key(number)[0].clone().with_mki(&[number]).unwrap()).into();
+        let session = Session::new();
+        assert_eq!(session.packets_left(), Err(SrtpError::NotKeyed));
+        session.key(&policy, &named, &named).unwrap();
+        assert_eq!(session.overheads(), Ok((11, 15)));
+        assert_eq!((session.select_key(&[2]), session.select_key(&[3])), (Ok(()), Err(SrtpError::UnknownMki { keys: 2 })));
+        (session.set_sending_roc(ssrc, 3).unwrap(), session.set_receiving_roc(ssrc, 3).unwrap());
+        let mut packet = Mbuf::copy_of(&[0x80, 96, 0, 0, 0, 0, 0, 0, 0, 0, 0, ssrc as u8], 0, 0);
+        session.protect(&mut packet).unwrap();
+        session.unprotect(&mut packet).unwrap();
+        assert_eq!((session.sending_roc(ssrc), session.receiving_roc(ssrc)), (Ok(Some(3)), Ok(Some(3))));
+        assert_eq!(
+            session.packets_left(),
+            Ok((crate::srtp::KeyLifetime::MAX.rtp_packets - 1, crate::srtp::KeyLifetime::MAX.rtcp_packets))
+        );
+        session.rekey(&key(4), &key(4)).unwrap();
+        session.forget_previous_keys().unwrap();
+        assert_eq!((session.remove_sending_stream(ssrc), session.remove_receiving_stream(ssrc)), (Ok(true), Ok(true)));
+        assert_eq!((session.sending_roc(ssrc), session.receiving_roc(ssrc)), (Ok(None), Ok(None)));
+        session.stop();
+        assert_eq!((session.overheads(), session.counters().0.refused()), (Err(SrtpError::NotKeyed), 0));
     }
 
     /// A stress run; `rekey-under-rx` has every interleaving.
