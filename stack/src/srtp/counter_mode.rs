@@ -6,16 +6,23 @@ use aes::cipher::{BlockCipher, BlockEncrypt, BlockSizeUser, InnerIvInit, KeyInit
 use aes::{Aes128, Aes192, Aes256};
 use ctr::CtrCore;
 use ctr::flavors::Ctr128BE;
+use zeroize::Zeroize;
 
 const BLOCK_LEN: usize = 16;
 
-/// A cipher with its key schedule made, and the session's salt. Key schedules are zeroised when they are dropped.
+/// A cipher with its key schedule made, and the session's salt. Both are zeroised when they are dropped.
 pub(super) struct CounterMode {
     /// Where the processor has instructions for several blocks: at the size of a packet they take a third of the library's time.
     lanes: Option<AesLanes>,
     cipher: Cipher,
     /// The salt in the place that it has in the initial counter block.
     salt: u128,
+}
+
+impl Drop for CounterMode {
+    fn drop(&mut self) {
+        self.salt.zeroize();
+    }
 }
 
 enum Cipher {
@@ -45,8 +52,8 @@ impl CounterMode {
         (self.salt ^ u128::from(ssrc) << 64 ^ u128::from(index) << 16).to_be_bytes()
     }
 
-    /// Exclusive-ors the keystream that begins at this counter block. Its last 16 bits are zeros that count the blocks, of which no packet
-    /// has as many.
+    /// Exclusive-ors the keystream that begins at this counter block. Its last 16 bits are zeros that count the blocks: `PACKET_LEN_MAX`
+    /// sees to it that no packet has more.
     #[inline]
     pub(super) fn apply_keystream(&self, initial_counter: &[u8; BLOCK_LEN], data: &mut [u8]) {
         if self.lanes.as_ref().is_some_and(|lanes| lanes.apply_keystream(initial_counter, data)) {

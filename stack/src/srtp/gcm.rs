@@ -2,6 +2,7 @@
 
 use super::profile::TAG_LEN_MAX;
 use aws_lc_rs::aead::{AES_128_GCM, AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use zeroize::Zeroize;
 
 const NONCE_LEN: usize = 12;
 
@@ -10,6 +11,12 @@ const NONCE_LEN: usize = 12;
 pub(super) struct Gcm {
     key: LessSafeKey,
     salt: [u8; NONCE_LEN],
+}
+
+impl Drop for Gcm {
+    fn drop(&mut self) {
+        self.salt.zeroize();
+    }
 }
 
 /// The AEAD refused: a tag that does not fit, or a packet beyond its limits.

@@ -15,6 +15,7 @@ mod counters;
 mod derive;
 mod error;
 mod gcm;
+mod history;
 mod hmac_sha1;
 mod index;
 mod key_ring;

@@ -3,8 +3,8 @@
 use super::SrtpError;
 use super::counters::Counters;
 use super::derive::Protocol;
+use super::history::{History, roc_of};
 use super::hmac_sha1::{self, Job, TAG_LEN};
-use super::index::{INDICES_USED, PacketIndex};
 use super::key_ring::{KeyName, KeyRing};
 use super::lanes::LANES;
 use super::packet::{ENCRYPTED, INDEX_LEN, RTCP_HEADER_LEN, rtcp_ssrc};
@@ -39,8 +39,7 @@ struct Previous {
 }
 
 struct Stream {
-    index: PacketIndex,
-    seen: ReplayWindow,
+    seen: History,
     seen_rtcp: ReplayWindow,
 }
 
@@ -60,14 +59,6 @@ struct Claimed {
     header_len: u32,
     /// How long it is without what was added.
     data_len: u32,
-}
-
-impl Claimed {
-    /// The rollover counter, as HMAC is taken over it.
-    #[inline]
-    fn roc(&self) -> [u8; 4] {
-        ((self.index >> 16) as u32).to_be_bytes()
-    }
 }
 
 impl Receiver {
@@ -117,7 +108,7 @@ impl Receiver {
 
     /// The rollover counter of a stream.
     pub fn roc(&self, ssrc: u32) -> Option<u32> {
-        self.streams.get(ssrc).map(|stream| stream.index.roc())
+        self.streams.get(ssrc).map(|stream| stream.seen.roc())
     }
 
     /// Sets the rollover counter of the stream's next packet, for a receiver that joins late (RFC 3711 section 3.3.1).
@@ -128,7 +119,7 @@ impl Receiver {
     pub fn set_roc(&mut self, ssrc: u32, roc: u32) -> Result<(), SrtpError> {
         self.streams.expect_room(ssrc)?;
         let policy = &self.policy;
-        self.streams.get_or_make(ssrc, || Stream::new(policy)).index.announce_roc(ssrc, roc)
+        self.streams.get_or_make(ssrc, || Stream::new(policy)).seen.announce_roc(ssrc, roc)
     }
 
     /// Forgets a stream, and with it which of its packets were here: they would be taken again. Returns whether there was one.
@@ -188,7 +179,7 @@ impl Receiver {
                     && let SessionKeys::Authenticated { auth, .. } = self.ring.fixed_keys(claim.name.master, Protocol::Srtp)
                 {
                     let data = &packet[..claim.data_len as usize];
-                    *job = Some(Job { key: auth, data, trailer: Some(claim.roc()) });
+                    *job = Some(Job { key: auth, data, trailer: Some(roc_of(claim.index)) });
                     *claimed = Some(claim);
                 }
             }
@@ -286,17 +277,7 @@ impl Receiver {
         let header = header::parse(data)?;
         let ssrc = header.ssrc;
         let master = ring.find(&added[trailer.mki()])?;
-        let index = match self.streams.get(ssrc) {
-            Some(stream) => {
-                let index = stream.index.estimate(header.sequence_number).ok_or(INDICES_USED)?;
-                stream.seen.check(ssrc, index)?;
-                index
-            }
-            None => {
-                self.streams.expect_room(ssrc)?;
-                PacketIndex::default().estimate(header.sequence_number).ok_or(INDICES_USED)?
-            }
-        };
+        let index = self.streams.index_of(ssrc, header.sequence_number)?;
         let name = ring.name(master, Protocol::Srtp, index)?;
         let header_len = if self.policy.encrypts_rtp { header.len } else { data.len() };
         // A packet has little more than `PACKET_LEN_MAX` bytes, or it had no `data_len`.
@@ -307,11 +288,7 @@ impl Receiver {
     #[inline]
     fn still_holds(&self, claimed: &Claimed) -> bool {
         let &Claimed { name, ssrc, index, .. } = claimed;
-        let sequence_number = index as u16;
-        let may_be_taken = match self.streams.get(ssrc) {
-            Some(stream) => stream.index.estimate(sequence_number) == Some(index) && stream.seen.check(ssrc, index).is_ok(),
-            None => self.streams.expect_room(ssrc).is_ok() && PacketIndex::default().estimate(sequence_number) == Some(index),
-        };
+        let may_be_taken = self.streams.index_of(ssrc, index as u16).is_ok_and(|now| now == index);
         may_be_taken && self.ring.name(name.master, Protocol::Srtp, index).is_ok()
     }
 
@@ -340,7 +317,7 @@ impl Receiver {
             SessionKeys::Authenticated { cipher, auth } => {
                 let is_authentic = match tag {
                     Some(tag) => hmac_sha1::begins_with(tag, sent_tag),
-                    None => hmac_sha1::begins_with(&auth.tag(data, Some(claimed.roc())), sent_tag),
+                    None => hmac_sha1::begins_with(&auth.tag(data, Some(roc_of(claimed.index))), sent_tag),
                 };
                 if !is_authentic {
                     return Err(forged);
@@ -364,7 +341,6 @@ impl Receiver {
     fn commit_rtp(&mut self, ring: Ring, claimed: &Claimed) {
         self.ring(ring).count(claimed.name);
         let stream = self.streams.get_or_make(claimed.ssrc, || Stream::new(&self.policy));
-        stream.index.commit(claimed.index);
         stream.seen.commit(claimed.index);
     }
 
@@ -436,9 +412,15 @@ impl std::fmt::Debug for Receiver {
     }
 }
 
+impl AsRef<History> for Stream {
+    #[inline]
+    fn as_ref(&self) -> &History {
+        &self.seen
+    }
+}
+
 impl Stream {
     fn new(policy: &Policy) -> Self {
-        let window = ReplayWindow::new(policy.window_packets);
-        Stream { index: PacketIndex::default(), seen: window.clone(), seen_rtcp: window }
+        Stream { seen: History::new(policy.window_packets), seen_rtcp: ReplayWindow::new(policy.window_packets) }
     }
 }

@@ -3,7 +3,6 @@
 use super::SrtpError;
 
 /// The indices of the last so many packets. The memory is there from the start.
-#[derive(Clone, Debug)]
 pub(super) struct ReplayWindow {
     /// A bit for each index, at the index modulo their number. There are at least as many as the window has packets.
     seen: Box<[u64]>,

@@ -3,13 +3,12 @@
 use super::counters::Counters;
 use super::derive::Protocol;
 use super::gcm::Gcm;
+use super::history::{History, roc_of};
 use super::hmac_sha1::{self, Job};
-use super::index::{INDICES_USED, PacketIndex};
 use super::key_ring::{KeyName, KeyRing};
 use super::lanes::LANES;
 use super::packet::{ENCRYPTED, INDEX_LEN, PACKET_LEN_MAX, RTCP_HEADER_LEN, expect_len_within, rtcp_ssrc};
 use super::policy::{MasterKey, Policy};
-use super::replay::ReplayWindow;
 use super::session_keys::SessionKeys;
 use super::streams::Streams;
 use super::{SrtpError, profile::TAG_LEN_MAX};
@@ -34,9 +33,8 @@ pub struct Sender {
 }
 
 struct Stream {
-    index: PacketIndex,
     /// An index that is used twice gives a keystream away.
-    sent: ReplayWindow,
+    sent: History,
     next_rtcp_index: u32,
 }
 
@@ -48,14 +46,6 @@ struct Claimed {
     index: u64,
     /// What of it stays in clear.
     header_len: u32,
-}
-
-impl Claimed {
-    /// The rollover counter, as HMAC is taken over it.
-    #[inline]
-    fn roc(&self) -> [u8; 4] {
-        ((self.index >> 16) as u32).to_be_bytes()
-    }
 }
 
 impl Sender {
@@ -119,7 +109,7 @@ impl Sender {
 
     /// The rollover counter of a stream: what a receiver that joins late has to be told.
     pub fn roc(&self, ssrc: u32) -> Option<u32> {
-        self.streams.get(ssrc).map(|stream| stream.index.roc())
+        self.streams.get(ssrc).map(|stream| stream.sent.roc())
     }
 
     /// Sets the rollover counter of the stream's next packet, for a stream that goes on from elsewhere.
@@ -130,7 +120,7 @@ impl Sender {
     pub fn set_roc(&mut self, ssrc: u32, roc: u32) -> Result<(), SrtpError> {
         self.streams.expect_room(ssrc)?;
         let policy = &self.policy;
-        self.streams.get_or_make(ssrc, || Stream::new(policy)).index.announce_roc(ssrc, roc)
+        self.streams.get_or_make(ssrc, || Stream::new(policy)).sent.announce_roc(ssrc, roc)
     }
 
     /// Forgets a stream. If packets of this SSRC were sent again under the same master key, their keystreams would be used twice: only
@@ -212,7 +202,7 @@ impl Sender {
             }
             let mut jobs = [None; LANES];
             for (job, (packet, claimed)) in jobs.iter_mut().zip(packets.iter().zip(&claims)) {
-                *job = claimed.map(|claimed| Job { key: auth, data: packet.bytes(), trailer: Some(claimed.roc()) });
+                *job = claimed.map(|claimed| Job { key: auth, data: packet.bytes(), trailer: Some(roc_of(claimed.index)) });
             }
             let tags = hmac_sha1::tags(&jobs);
             for ((packet, claimed), tag) in packets.iter_mut().zip(&claims).zip(&tags) {
@@ -245,17 +235,7 @@ impl Sender {
         let header = header::parse(packet.bytes())?;
         expect_len_within(PACKET_LEN_MAX, "RTP", packet.bytes())?;
         let ssrc = header.ssrc;
-        let index = match self.streams.get(ssrc) {
-            Some(stream) => {
-                let index = stream.index.estimate(header.sequence_number).ok_or(INDICES_USED)?;
-                stream.sent.check(ssrc, index)?;
-                index
-            }
-            None => {
-                self.streams.expect_room(ssrc)?;
-                PacketIndex::default().estimate(header.sequence_number).ok_or(INDICES_USED)?
-            }
-        };
+        let index = self.streams.index_of(ssrc, header.sequence_number)?;
         let name = self.ring.name(self.selected, Protocol::Srtp, index)?;
         packet.reserve_tailroom(self.ring.trailer(Protocol::Srtp).len())?;
         let header_len = if self.policy.encrypts_rtp { header.len } else { packet.left() };
@@ -268,7 +248,6 @@ impl Sender {
     fn commit_rtp(&mut self, claimed: &Claimed) {
         self.ring.count(claimed.name);
         let stream = self.streams.get_or_make(claimed.ssrc, || Stream::new(&self.policy));
-        stream.index.commit(claimed.index);
         stream.sent.commit(claimed.index);
     }
 
@@ -283,7 +262,7 @@ impl Sender {
                 if let Some(cipher) = cipher {
                     cipher.apply_keystream(&cipher.initial_counter(ssrc, index), payload);
                 }
-                let tag = auth.tag(packet.bytes(), Some(claimed.roc()));
+                let tag = auth.tag(packet.bytes(), Some(roc_of(claimed.index)));
                 self.finish_rtp(name.master, &tag, packet);
             }
             SessionKeys::Aead(gcm) => {
@@ -371,9 +350,16 @@ impl std::fmt::Debug for Sender {
     }
 }
 
+impl AsRef<History> for Stream {
+    #[inline]
+    fn as_ref(&self) -> &History {
+        &self.sent
+    }
+}
+
 impl Stream {
     fn new(policy: &Policy) -> Self {
-        Stream { index: PacketIndex::default(), sent: ReplayWindow::new(policy.window_packets), next_rtcp_index: 0 }
+        Stream { sent: History::new(policy.window_packets), next_rtcp_index: 0 }
     }
 }
 

@@ -312,7 +312,8 @@ mod tests {
         session.key(&policy, &named, &named).unwrap();
         assert_eq!(session.overheads(), Ok((11, 15)));
         assert_eq!((session.select_key(&[2]), session.select_key(&[3])), (Ok(()), Err(SrtpError::UnknownMki { keys: 2 })));
-        (session.set_sending_roc(ssrc, 3).unwrap(), session.set_receiving_roc(ssrc, 3).unwrap());
+        session.set_sending_roc(ssrc, 3).unwrap();
+        session.set_receiving_roc(ssrc, 3).unwrap();
         let mut packet = Mbuf::copy_of(&[0x80, 96, 0, 0, 0, 0, 0, 0, 0, 0, 0, ssrc as u8], 0, 0);
         session.protect(&mut packet).unwrap();
         session.unprotect(&mut packet).unwrap();
