@@ -1,5 +1,7 @@
 //! What holds of any bytes: fuzz targets, property tests and corpus tests share these bodies.
 
+#![allow(clippy::disallowed_macros, reason = "the lint sees std's `thread_local` through sim's own")]
+
 use super::{MasterKey, Policy, Profile, Receiver, Sender, SrtpError};
 use crate::buffer::Mbuf;
 use std::cell::RefCell;
