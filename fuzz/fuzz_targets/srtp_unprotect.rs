@@ -2,4 +2,11 @@
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| stack::srtp::properties::unprotect_rtp(bytes));
+use stack::srtp::properties::Receivers;
+use std::cell::RefCell;
+
+thread_local! {
+    static RECEIVERS: RefCell<Receivers> = RefCell::default();
+}
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| RECEIVERS.with_borrow_mut(|receivers| receivers.refuse_rtp(bytes)));

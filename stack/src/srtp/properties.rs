@@ -1,10 +1,7 @@
 //! What holds of any bytes: fuzz targets, property tests and corpus tests share these bodies.
 
-#![allow(clippy::disallowed_macros, reason = "the lint sees std's `thread_local` through sim's own")]
-
 use super::{MasterKey, Policy, Profile, Receiver, Sender, SrtpError};
 use crate::buffer::Mbuf;
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 /// Where a body takes what it decides from: bytes, and zeros when those are used up.
@@ -92,29 +89,28 @@ fn rtcp_packet(bytes: &mut Bytes<'_>, ssrc: u32) -> Mbuf {
     Mbuf::copy_of(&packet, 0, 0)
 }
 
-/// Bytes that nobody protected, after two that choose the session: never taken, and nothing moves.
-pub fn unprotect_rtp(bytes: &[u8]) {
-    refuses(bytes, Receiver::unprotect_rtp);
+/// Receivers by the two bytes that choose their session. One that refuses a packet is as it was, so it serves for the next one too, and a
+/// session's keys are derived once, not for each packet.
+#[derive(Debug, Default)]
+pub struct Receivers {
+    by_choice: BTreeMap<[u8; 2], Receiver>,
 }
 
-/// The same for SRTCP.
-pub fn unprotect_rtcp(bytes: &[u8]) {
-    refuses(bytes, Receiver::unprotect_rtcp);
-}
+impl Receivers {
+    /// Bytes that nobody protected, after two that choose the session: never taken as SRTP, and nothing moves.
+    pub fn refuse_rtp(&mut self, bytes: &[u8]) {
+        self.refuse(bytes, Receiver::unprotect_rtp);
+    }
 
-sim::thread_local! {
-    /// Receivers by the two bytes that choose their session. One that refuses a packet is as it was, so it serves for the next one too, and
-    /// a session's keys are derived once, not for each packet.
-    static RECEIVERS: RefCell<BTreeMap<[u8; 2], Receiver>> = RefCell::new(BTreeMap::new());
-}
+    /// The same for SRTCP.
+    pub fn refuse_rtcp(&mut self, bytes: &[u8]) {
+        self.refuse(bytes, Receiver::unprotect_rtcp);
+    }
 
-fn refuses(bytes: &[u8], unprotect: fn(&mut Receiver, &mut Mbuf) -> Result<(), SrtpError>) {
-    let mut bytes = Bytes(bytes);
-    // All that may be told apart by the first byte, and not more receivers than that makes.
-    let chosen = [bytes.next() % Profile::ALL.len() as u8, bytes.next()];
-    RECEIVERS.with(|receivers| {
-        let mut receivers = receivers.borrow_mut();
-        let receiver = receivers.entry(chosen).or_insert_with(|| {
+    fn refuse(&mut self, bytes: &[u8], unprotect: fn(&mut Receiver, &mut Mbuf) -> Result<(), SrtpError>) {
+        let mut bytes = Bytes(bytes);
+        let chosen = [bytes.next() % Profile::ALL.len() as u8, bytes.next()];
+        let receiver = self.by_choice.entry(chosen).or_insert_with(|| {
             let (policy, keys) = setup(&mut Bytes(&chosen));
             receiver(&policy, &keys)
         });
@@ -127,7 +123,7 @@ fn refuses(bytes: &[u8], unprotect: fn(&mut Receiver, &mut Mbuf) -> Result<(), S
         if !Profile::ALL[usize::from(chosen[0])].is_aead() {
             assert_eq!(packet.bytes(), bytes.0);
         }
-    });
+    }
 }
 
 /// A packet is protected, harmed, refused, and taken as it was: what is harmed never authenticates, and moves nothing.
@@ -345,8 +341,8 @@ mod tests {
 
     #[test]
     fn the_corpora_hold() {
-        crate::corpus::each("srtp_unprotect", unprotect_rtp);
-        crate::corpus::each("srtcp_unprotect", unprotect_rtcp);
+        crate::corpus::each("srtp_unprotect", |bytes| Receivers::default().refuse_rtp(bytes));
+        crate::corpus::each("srtcp_unprotect", |bytes| Receivers::default().refuse_rtcp(bytes));
         crate::corpus::each("srtp_mutation", mutation);
         crate::corpus::each("srtp_batch", batches_are_sequences);
         crate::corpus::each("srtp_life", life);
@@ -355,8 +351,9 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn what_nobody_protected_is_refused(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
-            unprotect_rtp(&bytes);
-            unprotect_rtcp(&bytes);
+            let mut receivers = Receivers::default();
+            receivers.refuse_rtp(&bytes);
+            receivers.refuse_rtcp(&bytes);
         }
 
         #[test]
