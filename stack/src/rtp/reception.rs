@@ -160,6 +160,8 @@ impl Reception {
                     self.cycles += 1 << 16;
                 }
                 self.highest = sequence_number;
+                // The RFC's code keeps it, so that two strays are a restart with any number of good packets between them.
+                self.restart_at = None;
             } else if ahead <= u16::MAX - MISORDER_MAX + 1 {
                 if self.restart_at != Some(sequence_number) {
                     self.restart_at = Some(sequence_number.wrapping_add(1));
@@ -274,6 +276,16 @@ mod tests {
         assert_eq!(reception.receive(at(0), 50_003, 0), valid(50_003));
         assert_eq!((reception.expected(), reception.received(), reception.restarts(), reception.refused()), (1, 1, 1, 4));
         assert_eq!(reception.report(at(0)).cumulative_lost, 0);
+    }
+
+    #[test]
+    fn strays_among_the_packets_of_a_source_are_no_restart() {
+        let mut reception = believed(100);
+        for number in 101..200 {
+            assert_eq!(reception.receive(at(0), number + 30_000, 0), Validity::Jump);
+            assert_eq!(reception.receive(at(0), number, 0), valid(number.into()));
+        }
+        assert_eq!((reception.restarts(), reception.refused(), reception.received()), (0, 100, 100));
     }
 
     #[test]
