@@ -501,8 +501,8 @@ impl JitterConfig {
 
     fn media(&self, micros: i64) -> i64 {
         let media = (i128::from(micros) * i128::from(self.rate_hz)).div_euclid(1_000_000);
-        // A quarter, so that a few frames more are no overflow.
-        media.clamp(i128::from(i64::MIN / 4), i128::from(i64::MAX / 4)) as i64
+        // A sixteenth, so that four times the distance of two, and a few frames more, are no overflow.
+        media.clamp(i128::from(i64::MIN / 16), i128::from(i64::MAX / 16)) as i64
     }
 
     fn target_us(&self, transit: &Transit) -> i64 {

@@ -392,3 +392,16 @@ fn the_ends_of_time_are_no_overflow() {
         assert_eq!(buffer.counters().received, 27);
     }
 }
+
+#[test]
+fn time_that_goes_back_by_ages_is_no_overflow() {
+    for rate_hz in [90_000, 1_000_000, u32::MAX] {
+        let mut buffer = buffer(JitterConfig { rate_hz, samples_per_frame: 1, delay_min_ms: 0, ..JitterConfig::default() });
+        let end = Instant::from_origin(Duration::MAX);
+        buffer.insert(end, 0, 0, 0).unwrap();
+        assert!(matches!(buffer.pop(end), Popped::Packet { packet: 0, .. }));
+        buffer.insert(end, 1, 1, 1).unwrap();
+        let held = (0..20).filter(|_| buffer.pop(at(0)) == Popped::Held).count();
+        assert!(held > 0, "it is far from due");
+    }
+}
