@@ -18,11 +18,12 @@ pub struct JitterConfig {
     pub rate_hz: u32,
     /// The timestamps from one tick to the next: a packet holds one frame.
     pub samples_per_frame: u32,
-    /// What a packet is delayed by at the least.
+    /// What a packet is delayed by at the least, if there is room for so many.
     pub delay_min_ms: u32,
     /// What a packet is delayed by at the most, up to [`DELAY_MAX_MS`]; frames are left out to stay below.
     pub delay_max_ms: u32,
-    /// For how many consecutive packets there is room, up to [`CAPACITY_MAX`]. The oldest make room for newer ones.
+    /// For how many consecutive packets there is room, up to [`CAPACITY_MAX`]. The oldest make room for newer ones, and packets are
+    /// delayed by three frames less than there is room for, whatever the limits.
     pub capacity_packets: u16,
     /// How many packets in a row show that a source has begun anew, at another sequence number or timestamp.
     pub restart_packets: u8,
@@ -342,13 +343,16 @@ impl<P> JitterBuffer<P> {
         let stream = self.stream.as_mut().expect("it was there, and leaving packets out does not end it");
         let Some((extended, media)) = head else {
             let Some(cursor) = &mut stream.cursor else { return Popped::Buffering };
-            *cursor += frame;
+            // Nothing is left out if it is behind, for there is nothing: in a long pause the clocks drift apart.
+            *cursor = due.max(*cursor) + frame;
             return Popped::Empty;
         };
         // Whatever is in the buffer may be played, if need be later than it should.
         let cursor = match stream.cursor {
             None if media > due => return Popped::Buffering,
             None => media,
+            // Before a packet that follows the last one there is silence, of which leaving out costs nothing either.
+            Some(cursor) if extended == stream.next => cursor.max(due).min(media).max(oldest),
             Some(cursor) => cursor.min(media).max(oldest),
         };
         stream.cursor = Some(cursor);
@@ -506,7 +510,11 @@ impl JitterConfig {
     }
 
     fn target_us(&self, transit: &Transit) -> i64 {
-        transit.wanted_us().clamp(1000 * i64::from(self.delay_min_ms), 1000 * i64::from(self.delay_max_ms))
+        let wanted_us = transit.wanted_us().clamp(1000 * i64::from(self.delay_min_ms), 1000 * i64::from(self.delay_max_ms));
+        // What is delayed by more than there is room for is dropped before it is due. Three frames are for the packet that comes
+        // and for how far the cursor may be behind.
+        let frames = (i64::from(self.capacity_packets) - 3).max(0);
+        wanted_us.min(self.media_us(frames * i64::from(self.samples_per_frame)))
     }
 
     /// A packet this much faster or slower than the fastest of late is from another time line.
