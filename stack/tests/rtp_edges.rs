@@ -108,3 +108,23 @@ fn after_an_hour_of_sleep_the_next_packet_is_played_at_once() {
     }
     assert!(gap <= 2, "{gap} ticks without a packet, {:?}", buffer.counters());
 }
+
+#[test]
+fn when_the_way_becomes_longer_the_call_goes_on() {
+    for step_ms in (20..2500).step_by(20) {
+        let heard = listen(JitterConfig::default(), 3000, steady(|number| if number >= 1000 { step_ms * 1000 } else { 0 }));
+        let counters = heard.buffer.counters();
+        // Nothing comes for so long; after that, two packets show it and the third is played.
+        assert!(heard.longest_gap() <= step_ms as usize / 20 + 3, "{step_ms} ms: {} ticks, {counters:?}", heard.longest_gap());
+        let missed = counters.skipped + counters.jump + counters.reset + counters.late;
+        assert!(missed <= 12, "{step_ms} ms: {counters:?}");
+        // What the longest delay makes up for is taken for jitter at first, which is forgotten in half a minute.
+        let target = heard.buffer.target_delay();
+        assert!(target <= Duration::from_millis(50), "{step_ms} ms: {target:?}");
+    }
+    // The network stops for a second, then all comes at once: the newest is played, and soon.
+    let stopped = |number: u64| if (1000..1050).contains(&number) { (1050 - number) * FRAME_US } else { 0 };
+    let heard = listen(JitterConfig::default(), 3000, steady(stopped));
+    assert!(heard.longest_gap() <= 53 && heard.longest_us() <= 250_000, "{} ticks", heard.longest_gap());
+    assert_eq!(heard.buffer.counters().restarts, 0);
+}

@@ -57,6 +57,12 @@ impl Transit {
             if above_us > self.spread_us { (above_us - self.spread_us) / 2 } else { (above_us - self.spread_us) / 1024 };
     }
 
+    /// The way has become longer: from now on this is the floor. How far above it packets come stays as it was.
+    pub(super) fn move_floor(&mut self, now_us: i64, transit_us: i64) {
+        self.minima[0] = (now_us / BUCKET_US, transit_us);
+        (self.minima_len, self.floor_us, self.last_us) = (1, transit_us, transit_us);
+    }
+
     /// The least transit of late.
     pub(super) fn floor_us(&self) -> i64 {
         self.floor_us

@@ -25,7 +25,8 @@ pub struct JitterConfig {
     /// For how many consecutive packets there is room, up to [`CAPACITY_MAX`]. The oldest make room for newer ones, and packets are
     /// delayed by three frames less than there is room for, whatever the limits.
     pub capacity_packets: u16,
-    /// How many packets in a row show that a source has begun anew, at another sequence number or timestamp.
+    /// How many packets in a row show that a source has begun anew, at another sequence number or timestamp, or that the way through
+    /// the network has become longer than the longest delay makes up for.
     pub restart_packets: u8,
 }
 
@@ -185,6 +186,8 @@ struct Stream {
     cursor: Option<i64>,
     /// Ticks since a frame was held or left out.
     since_adjusted: u32,
+    /// How many of the newest packets, one after the other, came too late for the longest delay.
+    slow_packets: u8,
 }
 
 /// Packets far from the stream, which may be the beginning of a new one.
@@ -259,8 +262,18 @@ impl<P> JitterBuffer<P> {
             Some(slot) if slot.extended == extended => Some(Refusal::Duplicate),
             _ => None,
         };
-        // A late packet tells of the network too; a duplicate's time is not that of its way.
-        if reason != Some(Refusal::Duplicate) {
+        let slow = ahead > 0 && transit_us - stream.transit.floor_us() > self.config.slow_us();
+        if ahead > 0 {
+            stream.slow_packets = if slow { stream.slow_packets + 1 } else { 0 };
+        }
+        let longer_way = stream.slow_packets >= self.config.restart_packets;
+        if longer_way {
+            // By the old floor all that comes would be left out until it is forgotten, for seconds.
+            stream.transit.move_floor(now_us, transit_us);
+            stream.slow_packets = 0;
+        } else if !slow && reason != Some(Refusal::Duplicate) {
+            // A late packet tells of the network too; a duplicate's time is not that of its way. No delay that is allowed would have
+            // helped a slow one, so it says nothing of what to delay by.
             stream.transit.update(now_us, transit_us);
         }
         if let Some(reason) = reason {
@@ -270,7 +283,15 @@ impl<P> JitterBuffer<P> {
         if ahead > 0 {
             (stream.newest, stream.newest_media) = (extended, media);
         }
-        let evicted = if extended - stream.next >= room { self.pass(extended - room + 1) } else { 0 };
+        let evicted = if longer_way {
+            // What is in the buffer would wait for the new floor, and has waited too long by the old one.
+            self.counters.skipped += u64::from(self.pass(extended));
+            0
+        } else if extended - stream.next >= room {
+            self.pass(extended - room + 1)
+        } else {
+            0
+        };
         self.counters.overflow += u64::from(evicted);
         self.put(Slot { extended, media, packet });
         Ok(Inserted { evicted, reset: None })
@@ -481,7 +502,15 @@ impl<P> JitterBuffer<P> {
         // Far from 0, so that nothing before it is negative.
         let (extended, media) = (i64::from(sequence_number) + (1 << 32), i64::from(timestamp));
         let transit = Transit::new(now_us, now_us.saturating_sub(self.config.media_us(media)));
-        let stream = Stream { transit, newest: extended, newest_media: media, next: extended, cursor: None, since_adjusted: 0 };
+        let stream = Stream {
+            transit,
+            newest: extended,
+            newest_media: media,
+            next: extended,
+            cursor: None,
+            since_adjusted: 0,
+            slow_packets: 0,
+        };
         self.stream = Some(stream);
         self.put(Slot { extended, media, packet });
     }
@@ -515,6 +544,11 @@ impl JitterConfig {
         // and for how far the cursor may be behind.
         let frames = (i64::from(self.capacity_packets) - 3).max(0);
         wanted_us.min(self.media_us(frames * i64::from(self.samples_per_frame)))
+    }
+
+    /// A packet that comes so far above the floor may be too old for the longest delay at its first tick.
+    fn slow_us(&self) -> i64 {
+        1000 * i64::from(self.delay_max_ms) + self.media_us(self.samples_per_frame.into())
     }
 
     /// A packet this much faster or slower than the fastest of late is from another time line.
