@@ -435,6 +435,46 @@ fn what_no_packet_can_say_is_not_written() {
 }
 
 #[test]
+fn what_is_written_as_unknown_is_read_as_unknown() {
+    let read_again = |packet: Packet<'_>, known: bool| {
+        let mut room = [0; 64];
+        match write(&[packet], Rules::ReducedSize, &mut room) {
+            Ok(len) => {
+                let again = Compound::parse(&room[..len], Rules::ReducedSize).map(|compound| compound.packets().eq([packet]));
+                assert!(!known && again == Ok(true), "{packet:?}");
+            }
+            Err(error) => assert!(known && matches!(error, RtcpError::Known { .. }), "{error} {packet:?}"),
+        }
+    };
+    let body = &[0, 0, 0, 7];
+    for packet_type in 0..=255 {
+        read_again(Packet::Unknown { packet_type, count: 3, body }, (200..=207).contains(&packet_type));
+        let blocks = [Block::Unknown { block_type: packet_type, type_specific: 9, data: body }];
+        let report = ExtendedReport { ssrc: 1, blocks: (&blocks).into() };
+        read_again(Packet::ExtendedReport(report), (1..=7).contains(&packet_type));
+    }
+    let payload = |message| Packet::PayloadFeedback(PayloadFeedback { sender_ssrc: 1, media_ssrc: 2, message });
+    for format in 0..32 {
+        let message = TransportMessage::Unknown { format, fci: body };
+        let transport = Packet::TransportFeedback(TransportFeedback { sender_ssrc: 1, media_ssrc: 2, message });
+        read_again(transport, matches!(format, 1 | 3 | 4 | 15));
+        read_again(payload(PayloadMessage::Unknown { format, fci: body }), matches!(format, 1..=4 | 15));
+    }
+    for (fci, known) in [(&b"REMB\0\0\0\0"[..], true), (b"REMC", false), (b"", false)] {
+        read_again(payload(PayloadMessage::Application(fci)), known);
+    }
+}
+
+#[test]
+fn a_bitrate_that_cannot_be_written_is_no_overflow() {
+    for exponent in 0..=255 {
+        let expected = 3 << (exponent & 63);
+        assert_eq!(BitrateLimit { exponent, mantissa: 3, ..BitrateLimit::default() }.bitrate_bps(), expected);
+        assert_eq!(Remb { exponent, mantissa: 3, ssrcs: List::EMPTY }.bitrate_bps(), expected);
+    }
+}
+
+#[test]
 fn each_refusal_is_counted_once_and_nothing_else() {
     let mut counters = RtcpCounters::default();
     let mut take = |bytes: &[u8]| {
