@@ -1,7 +1,10 @@
-//! The jitter buffer where it is used otherwise than in a steady call: with little room, after long pauses, when the way becomes longer.
+//! The jitter buffer where it is used otherwise than in a steady call: with little room, after long pauses, when the way becomes
+//! longer. And a packet that is made and taken apart where it lies.
 
 use sim::time::Instant;
+use stack::buffer::Mbuf;
 use stack::rtp::jitter::{JitterBuffer, JitterConfig, Popped};
+use stack::rtp::{Fields, Packet};
 use std::time::Duration;
 
 const FRAME_US: u64 = 20_000;
@@ -127,4 +130,25 @@ fn when_the_way_becomes_longer_the_call_goes_on() {
     let heard = listen(JitterConfig::default(), 3000, steady(stopped));
     assert!(heard.longest_gap() <= 53 && heard.longest_us() <= 250_000, "{} ticks", heard.longest_gap());
     assert_eq!(heard.buffer.counters().restarts, 0);
+}
+
+/// A codec encodes into the buffer, the header goes before it; the receiver leaves only the payload. Nothing is copied.
+#[test]
+fn a_header_goes_before_a_payload_that_is_in_its_place() {
+    let mut packet = Mbuf::new(64, 200);
+    packet.append_space(160).unwrap().fill(0xd5);
+    let payload_at = packet.bytes().as_ptr();
+    let extension = Some((0xbede, &[0x10, 7, 0, 0][..]));
+    let header =
+        Fields { marker: true, payload_type: 8, sequence_number: 9, ssrc: 1, csrcs: &[2, 3], extension, ..Fields::default() };
+    let header_len = header.packet_len().unwrap();
+    packet.rewind(header_len).unwrap();
+    assert_eq!(header.write(packet.bytes_mut()), Ok(28));
+
+    let parsed = Packet::parse(packet.bytes()).unwrap();
+    assert_eq!((parsed.header().sequence_number, parsed.extension(), parsed.csrcs().len()), (9, extension, 2));
+    let (offset, len) = (parsed.header().len, parsed.payload().len());
+    packet.advance(offset).unwrap();
+    packet.truncate(len).unwrap();
+    assert_eq!((packet.bytes(), packet.bytes().as_ptr()), (&[0xd5; 160][..], payload_at));
 }

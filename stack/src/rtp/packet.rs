@@ -125,7 +125,8 @@ impl Fields<'_> {
         Ok(len)
     }
 
-    /// Writes the packet to the start of `room` and returns its length. After an error, `room` is as it was.
+    /// Writes the packet to the start of `room` and returns its length. After an error, `room` is as it was. Without payload and
+    /// padding that is the header alone, to be written before a payload that is in its place.
     ///
     /// # Errors
     /// Those of [`Fields::packet_len`], and [`RtpError::Room`].
