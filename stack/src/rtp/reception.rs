@@ -279,6 +279,22 @@ mod tests {
     }
 
     #[test]
+    fn after_a_restart_nothing_is_left_of_what_came_before() {
+        let mut reception = believed(65_535);
+        // Over the wrap, with a loss, and with jitter.
+        for (number, timestamp) in [(0, 5000), (2, 160), (3, 9000)] {
+            reception.receive(at(0), number, timestamp);
+        }
+        assert!(reception.jitter() > 0 && reception.lost() == 1);
+        assert_eq!(reception.report(at(0)).highest_sequence_number, 0x1_0003);
+        assert_eq!(reception.receive(at(0), 50_000, 0x8000_0000), Validity::Jump);
+        assert_eq!(reception.receive(at(0), 50_001, 0x8000_00a0), valid(50_001));
+        let block = reception.report(at(0));
+        let expected = ReportBlock { ssrc: 1, highest_sequence_number: 50_001, ..ReportBlock::default() };
+        assert_eq!((block, reception.lost()), (expected, 0), "the first that counts has nothing to differ from");
+    }
+
+    #[test]
     fn strays_among_the_packets_of_a_source_are_no_restart() {
         let mut reception = believed(100);
         for number in 101..200 {

@@ -170,6 +170,12 @@ fn transport_wide_feedback_takes_any_padding_and_no_reserved_symbol() {
     let deltas = |expected, got| RtcpError::Truncated { part: "receive deltas", expected, got };
     assert_eq!(refused(&feedback(3, [0x20, 3, 1, 2])), deltas(3, 2));
     assert_eq!(refused(&feedback(2, [0x40, 2, 1, 2])), deltas(4, 2));
+    // Three bytes may fill the last word; a word more is not filled by anything.
+    let mut longer = feedback(1, [0x20, 1, 7, 0]);
+    assert!(Compound::parse(&longer, Rules::ReducedSize).is_ok());
+    longer.extend([0; 4]);
+    longer[3] += 1;
+    assert_eq!(refused(&longer), RtcpError::TooLong { part: "after the receive deltas", expected_max: 0, got: 2 });
     let chunks = RtcpError::Truncated { part: "packet status chunks", expected: 6, got: 4 };
     assert_eq!(refused(&feedback(15, [0x80, 0, 0, 0])), chunks);
 }
