@@ -191,6 +191,14 @@ fn transport_wide_feedback_is_packed_as_far_as_there_is_room() {
     let read: Vec<u16> = feedback.arrivals().map(|(sequence_number, _)| sequence_number).collect();
     let expected: Vec<u16> = (0..count).map(|index| 65_500u16.wrapping_add(index as u16)).collect();
     assert_eq!(read, expected);
+    let far = [Arrival::Received { delta_250us: -1 }; 7];
+    for len in 8..40 {
+        let (mut room, room_len) = ([0; 40], len / 4 * 4);
+        let packed = TransportWide::pack(0, 0, 0, &far, &mut room[..len]).map(|feedback| feedback.packet_count());
+        assert_eq!(packed, if len < 24 { Err(RtcpError::Room { expected: 24, got: room_len }) } else { Ok(7) });
+        let none = TransportWide::pack(0, 0, 0, &[], &mut room[..len]).map(|feedback| feedback.packet_count());
+        assert_eq!(none, Ok(0));
+    }
     assert_eq!(TransportWide::pack(0, 0, 0, &arrivals, &mut [0; 7]), Err(RtcpError::Room { expected: 8, got: 4 }));
     let range =
         RtcpError::Range { part: "TWCC reference time", expected_min: -0x80_0000, expected_max: 0x7f_ffff, got: 0x80_0000 };
