@@ -24,6 +24,7 @@ impl<'a> Packet<'a> {
     ///
     /// # Errors
     /// Those of [`header::parse`], [`RtpError::Padding`], or [`RtpError::TooLong`] above [`PACKET_LEN_MAX`].
+    #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Self, RtpError> {
         if bytes.len() > PACKET_LEN_MAX {
             return Err(RtpError::TooLong { part: Part::Packet, expected_max: PACKET_LEN_MAX, got: bytes.len() });
@@ -41,11 +42,13 @@ impl<'a> Packet<'a> {
     }
 
     /// The header.
+    #[inline]
     pub fn header(&self) -> &Header {
         &self.header
     }
 
     /// The contributing sources, in their order, 15 at the most.
+    #[inline]
     pub fn csrcs(&self) -> impl ExactSizeIterator<Item = u32> + 'a {
         let list = &self.bytes[header::FIXED_HEADER_LEN..self.header.extension_offset()];
         list.as_chunks::<4>().0.iter().map(|csrc| u32::from_be_bytes(*csrc))
@@ -53,6 +56,7 @@ impl<'a> Packet<'a> {
 
     /// The header extension (RFC 3550 section 5.3.1): the 16 bits that a profile defines, and the data, whole words.
     /// [`Elements`](super::extension::Elements) reads what RFC 8285 puts there.
+    #[inline]
     pub fn extension(&self) -> Option<(u16, &'a [u8])> {
         let start = self.header.extension_offset();
         let profile = || u16::from_be_bytes([self.bytes[start], self.bytes[start + 1]]);
@@ -60,11 +64,13 @@ impl<'a> Packet<'a> {
     }
 
     /// The payload, without padding.
+    #[inline]
     pub fn payload(&self) -> &'a [u8] {
         &self.bytes[self.header.len..self.bytes.len() - usize::from(self.padding_len)]
     }
 
     /// How many bytes of padding follow the payload, counting the one that says so.
+    #[inline]
     pub fn padding_len(&self) -> u8 {
         self.padding_len
     }
@@ -119,7 +125,8 @@ impl Fields<'_> {
         Ok(len)
     }
 
-    /// Writes the packet to the start of `room` and returns its length. After an error, `room` is as it was.
+    /// Writes the packet to the start of `room` and returns its length. After an error, `room` is as it was. Without payload and
+    /// padding that is the header alone, to be written before a payload that is in its place.
     ///
     /// # Errors
     /// Those of [`Fields::packet_len`], and [`RtpError::Room`].

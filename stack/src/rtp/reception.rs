@@ -41,7 +41,7 @@ pub struct Reception {
     expected_prior: u64,
     received_prior: u64,
     /// The last packet's time of arrival, in timestamp units, and its timestamp.
-    last: Option<(u64, u32)>,
+    last: Option<(u32, u32)>,
     /// Scaled by 16.
     jitter_scaled: u64,
     last_sr: Option<(u32, Instant)>,
@@ -160,6 +160,8 @@ impl Reception {
                     self.cycles += 1 << 16;
                 }
                 self.highest = sequence_number;
+                // The RFC's code keeps it, so that two strays are a restart with any number of good packets between them.
+                self.restart_at = None;
             } else if ahead <= u16::MAX - MISORDER_MAX + 1 {
                 if self.restart_at != Some(sequence_number) {
                     self.restart_at = Some(sequence_number.wrapping_add(1));
@@ -188,15 +190,13 @@ impl Reception {
     fn measure(&mut self, now: Instant, timestamp: u32) {
         // 128 bits: at 90 kHz a 64-bit product of nanoseconds and rate is full after two days.
         let arrival = now.since_origin().as_nanos() * u128::from(self.rate_hz) / 1_000_000_000;
-        // Only differences count.
-        let arrival = arrival as u64;
+        // Only differences count, and those modulo 2^32.
+        let arrival = arrival as u32;
         if let Some((last_arrival, last_timestamp)) = self.last {
-            let elapsed = arrival.wrapping_sub(last_arrival) as i64;
-            let sent = i64::from(timestamp.wrapping_sub(last_timestamp) as i32);
-            let change = elapsed.saturating_sub(sent).unsigned_abs();
-            // No more than a report can say: one absurd timestamp shall not be remembered for ever.
-            let change = change.min(u32::MAX.into());
-            self.jitter_scaled = self.jitter_scaled - ((self.jitter_scaled + 8) >> 4) + change;
+            // In 32 bits as the RFC has it: in a pause of hours timestamps wrap, and what has elapsed must wrap with them.
+            let elapsed = arrival.wrapping_sub(last_arrival);
+            let change = (elapsed.wrapping_sub(timestamp.wrapping_sub(last_timestamp)) as i32).unsigned_abs();
+            self.jitter_scaled = self.jitter_scaled - ((self.jitter_scaled + 8) >> 4) + u64::from(change);
         }
         self.last = Some((arrival, timestamp));
     }
@@ -279,6 +279,32 @@ mod tests {
     }
 
     #[test]
+    fn after_a_restart_nothing_is_left_of_what_came_before() {
+        let mut reception = believed(65_535);
+        // Over the wrap, with a loss, and with jitter.
+        for (number, timestamp) in [(0, 5000), (2, 160), (3, 9000)] {
+            reception.receive(at(0), number, timestamp);
+        }
+        assert!(reception.jitter() > 0 && reception.lost() == 1);
+        assert_eq!(reception.report(at(0)).highest_sequence_number, 0x1_0003);
+        assert_eq!(reception.receive(at(0), 50_000, 0x8000_0000), Validity::Jump);
+        assert_eq!(reception.receive(at(0), 50_001, 0x8000_00a0), valid(50_001));
+        let block = reception.report(at(0));
+        let expected = ReportBlock { ssrc: 1, highest_sequence_number: 50_001, ..ReportBlock::default() };
+        assert_eq!((block, reception.lost()), (expected, 0), "the first that counts has nothing to differ from");
+    }
+
+    #[test]
+    fn strays_among_the_packets_of_a_source_are_no_restart() {
+        let mut reception = believed(100);
+        for number in 101..200 {
+            assert_eq!(reception.receive(at(0), number + 30_000, 0), Validity::Jump);
+            assert_eq!(reception.receive(at(0), number, 0), valid(number.into()));
+        }
+        assert_eq!((reception.restarts(), reception.refused(), reception.received()), (0, 100, 100));
+    }
+
+    #[test]
     fn the_fraction_lost_is_of_the_interval() {
         let mut reception = believed(0);
         reception.report(at(0));
@@ -343,7 +369,7 @@ mod tests {
                 let now = Instant::from_origin(Duration::from_secs(seconds));
                 reception.receive(now, number as u16, (seconds as u128 * u128::from(rate_hz)) as u32);
             }
-            assert_eq!(reception.received(), 999);
+            assert_eq!((reception.received(), reception.jitter()), (999, 0), "{rate_hz}");
             let mut steady = Reception::new(1, rate_hz);
             for number in 0..1000u64 {
                 // Three years on, a packet every 20 ms, exactly.
@@ -365,10 +391,10 @@ mod tests {
         }
         assert!(reception.jitter() < 10, "{}", reception.jitter());
         let mut leaping = Reception::new(1, u32::MAX);
-        for number in 0..100u16 {
-            leaping.receive(at(u64::from(number % 2) * (u64::MAX / 3)), number, 0);
+        for number in 0..200u16 {
+            leaping.receive(at(0), number, u32::from(number % 2) << 31);
         }
-        assert!(leaping.jitter() > u32::MAX / 100 * 99, "{}", leaping.jitter());
+        assert!((0x7fff_0000..=0x8000_0000).contains(&leaping.jitter()), "half of all timestamps: {}", leaping.jitter());
     }
 
     #[test]

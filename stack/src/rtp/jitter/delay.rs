@@ -57,6 +57,12 @@ impl Transit {
             if above_us > self.spread_us { (above_us - self.spread_us) / 2 } else { (above_us - self.spread_us) / 1024 };
     }
 
+    /// The way has become longer: from now on this is the floor. How far above it packets come stays as it was.
+    pub(super) fn move_floor(&mut self, now_us: i64, transit_us: i64) {
+        self.minima[0] = (now_us / BUCKET_US, transit_us);
+        (self.minima_len, self.floor_us, self.last_us) = (1, transit_us, transit_us);
+    }
+
     /// The least transit of late.
     pub(super) fn floor_us(&self) -> i64 {
         self.floor_us
@@ -79,16 +85,17 @@ impl Transit {
         let minima = &self.minima[..self.minima_len];
         let count = minima.len() as i128;
         let (time_sum, transit_sum) = minima.iter().fold((0i128, 0i128), |(time, transit), (bucket, minimum)| {
-            (time + i128::from(bucket * BUCKET_US), transit + i128::from(*minimum))
+            (time + i128::from(*bucket), transit + i128::from(*minimum))
         });
+        // In buckets: in microseconds, the squares of what lies ages apart are more than 128 bits.
         let (mut products, mut squares) = (0i128, 0i128);
         for (bucket, minimum) in minima {
-            let time = count * i128::from(bucket * BUCKET_US) - time_sum;
+            let time = count * i128::from(*bucket) - time_sum;
             products += time * (count * i128::from(*minimum) - transit_sum);
             squares += time * time;
         }
         // Of one moment there is no slope.
-        let ppm = (products * 1_000_000).checked_div(squares).unwrap_or(0);
+        let ppm = (products * 1_000_000).checked_div(squares * i128::from(BUCKET_US)).unwrap_or(0);
         i32::try_from(ppm).unwrap_or(if ppm < 0 { i32::MIN } else { i32::MAX })
     }
 }
@@ -111,6 +118,18 @@ mod tests {
                 _ => {}
             }
         }
+    }
+
+    #[test]
+    fn the_drift_of_ages_is_no_overflow() {
+        let end_us = i64::MAX / 2;
+        let mut transit = Transit::new(0, 0);
+        for step in 1..200 {
+            transit.update(end_us / 200 * step, 0);
+            assert_eq!(transit.drift_ppm(), 0);
+        }
+        transit.update(end_us, 1_000_000_000);
+        assert_eq!(transit.drift_ppm(), 0);
     }
 
     #[test]

@@ -4,62 +4,15 @@
 //! none. A packet is played so long after the fastest way through the network as the measured jitter asks for, between two
 //! limits. Where the sender's clock and ours differ, a frame is left out or held now and then.
 
+mod config;
 mod delay;
 pub mod properties;
+
+pub use config::{CAPACITY_MAX, DELAY_MAX_MS, JitterConfig, JitterConfigError};
 
 use delay::Transit;
 use sim::time::Instant;
 use std::time::Duration;
-
-/// How a jitter buffer works.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct JitterConfig {
-    /// The rate of the timestamps.
-    pub rate_hz: u32,
-    /// The timestamps from one tick to the next: a packet holds one frame.
-    pub samples_per_frame: u32,
-    /// What a packet is delayed by at the least.
-    pub delay_min_ms: u32,
-    /// What a packet is delayed by at the most, up to [`DELAY_MAX_MS`]; frames are left out to stay below.
-    pub delay_max_ms: u32,
-    /// For how many consecutive packets there is room, up to [`CAPACITY_MAX`]. The oldest make room for newer ones.
-    pub capacity_packets: u16,
-    /// How many packets in a row show that a source has begun anew, at another sequence number or timestamp.
-    pub restart_packets: u8,
-}
-
-/// The longest delay that can be asked for.
-pub const DELAY_MAX_MS: u32 = 4000;
-/// The largest capacity that can be asked for, in packets.
-pub const CAPACITY_MAX: u16 = 1024;
-
-impl Default for JitterConfig {
-    /// 20 ms of 8 kHz audio, delayed by 20 to 200 ms.
-    fn default() -> Self {
-        JitterConfig {
-            rate_hz: 8000,
-            samples_per_frame: 160,
-            delay_min_ms: 20,
-            delay_max_ms: 200,
-            capacity_packets: 64,
-            restart_packets: 3,
-        }
-    }
-}
-
-/// A configuration that no jitter buffer can have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: expected {expected_min} to {expected_max}, got {got}")]
-pub struct JitterConfigError {
-    /// Which field.
-    pub field: &'static str,
-    /// The smallest value that is allowed.
-    pub expected_min: u32,
-    /// The largest value that is allowed.
-    pub expected_max: u32,
-    /// The value.
-    pub got: u32,
-}
 
 /// A packet was taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -184,6 +137,8 @@ struct Stream {
     cursor: Option<i64>,
     /// Ticks since a frame was held or left out.
     since_adjusted: u32,
+    /// How many of the newest packets, one after the other, came too late for the longest delay.
+    slow_packets: u8,
 }
 
 /// Packets far from the stream, which may be the beginning of a new one.
@@ -210,20 +165,7 @@ impl<P> JitterBuffer<P> {
     /// # Errors
     /// [`JitterConfigError`].
     pub fn new(config: JitterConfig) -> Result<Self, JitterConfigError> {
-        let fields = [
-            ("rate_hz", 1, u32::MAX, config.rate_hz),
-            // A frame is a second at the most.
-            ("samples_per_frame", 1, config.rate_hz, config.samples_per_frame),
-            ("delay_max_ms", 0, DELAY_MAX_MS, config.delay_max_ms),
-            ("delay_min_ms", 0, config.delay_max_ms, config.delay_min_ms),
-            ("capacity_packets", 1, CAPACITY_MAX.into(), config.capacity_packets.into()),
-            ("restart_packets", 1, u8::MAX.into(), config.restart_packets.into()),
-        ];
-        for (field, expected_min, expected_max, got) in fields {
-            if !(expected_min..=expected_max).contains(&got) {
-                return Err(JitterConfigError { field, expected_min, expected_max, got });
-            }
-        }
+        config.check()?;
         let slots = (0..config.capacity_packets).map(|_| None).collect();
         Ok(JitterBuffer { config, slots, len: 0, stream: None, trial: None, counters: JitterCounters::default() })
     }
@@ -258,8 +200,18 @@ impl<P> JitterBuffer<P> {
             Some(slot) if slot.extended == extended => Some(Refusal::Duplicate),
             _ => None,
         };
-        // A late packet tells of the network too; a duplicate's time is not that of its way.
-        if reason != Some(Refusal::Duplicate) {
+        let slow = ahead > 0 && transit_us - stream.transit.floor_us() > self.config.slow_us();
+        if ahead > 0 {
+            stream.slow_packets = if slow { stream.slow_packets + 1 } else { 0 };
+        }
+        let longer_way = stream.slow_packets >= self.config.restart_packets;
+        if longer_way {
+            // By the old floor all that comes would be left out until it is forgotten, for seconds.
+            stream.transit.move_floor(now_us, transit_us);
+            stream.slow_packets = 0;
+        } else if !slow && reason != Some(Refusal::Duplicate) {
+            // A late packet tells of the network too; a duplicate's time is not that of its way. No delay that is allowed would have
+            // helped a slow one, so it says nothing of what to delay by.
             stream.transit.update(now_us, transit_us);
         }
         if let Some(reason) = reason {
@@ -269,7 +221,15 @@ impl<P> JitterBuffer<P> {
         if ahead > 0 {
             (stream.newest, stream.newest_media) = (extended, media);
         }
-        let evicted = if extended - stream.next >= room { self.pass(extended - room + 1) } else { 0 };
+        let evicted = if longer_way {
+            // What is in the buffer would wait for the new floor, and has waited too long by the old one.
+            self.counters.skipped += u64::from(self.pass(extended));
+            0
+        } else if extended - stream.next >= room {
+            self.pass(extended - room + 1)
+        } else {
+            0
+        };
         self.counters.overflow += u64::from(evicted);
         self.put(Slot { extended, media, packet });
         Ok(Inserted { evicted, reset: None })
@@ -342,13 +302,16 @@ impl<P> JitterBuffer<P> {
         let stream = self.stream.as_mut().expect("it was there, and leaving packets out does not end it");
         let Some((extended, media)) = head else {
             let Some(cursor) = &mut stream.cursor else { return Popped::Buffering };
-            *cursor += frame;
+            // Nothing is left out if it is behind, for there is nothing: in a long pause the clocks drift apart.
+            *cursor = due.max(*cursor) + frame;
             return Popped::Empty;
         };
         // Whatever is in the buffer may be played, if need be later than it should.
         let cursor = match stream.cursor {
             None if media > due => return Popped::Buffering,
             None => media,
+            // Before a packet that follows the last one there is silence, of which leaving out costs nothing either.
+            Some(cursor) if extended == stream.next => cursor.max(due).min(media).max(oldest),
             Some(cursor) => cursor.min(media).max(oldest),
         };
         stream.cursor = Some(cursor);
@@ -477,7 +440,15 @@ impl<P> JitterBuffer<P> {
         // Far from 0, so that nothing before it is negative.
         let (extended, media) = (i64::from(sequence_number) + (1 << 32), i64::from(timestamp));
         let transit = Transit::new(now_us, now_us.saturating_sub(self.config.media_us(media)));
-        let stream = Stream { transit, newest: extended, newest_media: media, next: extended, cursor: None, since_adjusted: 0 };
+        let stream = Stream {
+            transit,
+            newest: extended,
+            newest_media: media,
+            next: extended,
+            cursor: None,
+            since_adjusted: 0,
+            slow_packets: 0,
+        };
         self.stream = Some(stream);
         self.put(Slot { extended, media, packet });
     }
@@ -491,28 +462,6 @@ fn slot_of(extended: i64, config: &JitterConfig) -> usize {
 /// Ends at 146,000 years, so that sums stay within 64 bits.
 fn micros(now: Instant) -> i64 {
     i64::try_from(now.since_origin().as_micros()).unwrap_or(i64::MAX).min(i64::MAX / 2)
-}
-
-impl JitterConfig {
-    /// 128 bits: at 90 kHz a 64-bit product of microseconds and rate is full after years, and of nanoseconds after days.
-    fn media_us(&self, media: i64) -> i64 {
-        (i128::from(media) * 1_000_000).div_euclid(self.rate_hz.into()) as i64
-    }
-
-    fn media(&self, micros: i64) -> i64 {
-        let media = (i128::from(micros) * i128::from(self.rate_hz)).div_euclid(1_000_000);
-        // A quarter, so that a few frames more are no overflow.
-        media.clamp(i128::from(i64::MIN / 4), i128::from(i64::MAX / 4)) as i64
-    }
-
-    fn target_us(&self, transit: &Transit) -> i64 {
-        transit.wanted_us().clamp(1000 * i64::from(self.delay_min_ms), 1000 * i64::from(self.delay_max_ms))
-    }
-
-    /// A packet this much faster or slower than the fastest of late is from another time line.
-    fn jump_us(&self) -> u64 {
-        1_000_000 + 2000 * u64::from(self.delay_max_ms)
-    }
 }
 
 #[cfg(test)]

@@ -364,6 +364,20 @@ fn other_timestamps_are_another_source_too() {
 }
 
 #[test]
+fn slow_packets_that_are_not_in_a_row_are_no_longer_way() {
+    let mut buffer = buffer(JitterConfig::default());
+    insert(&mut buffer, 1_000_000, 0).unwrap();
+    let floor = |buffer: &JitterBuffer<u16>| buffer.stream.as_ref().unwrap().transit.floor_us();
+    // 400 ms later than the first, one after the other, with one in time among them.
+    for (number, late_ms) in [(1, 400), (2, 400), (22, 0), (23, 400), (24, 400)] {
+        insert(&mut buffer, 1_000_000 + u64::from(number) * FRAME_US + late_ms * 1000, number).unwrap();
+        assert_eq!((floor(&buffer), buffer.counters().skipped), (1_000_000, 0), "{number}");
+    }
+    insert(&mut buffer, 1_000_000 + 25 * FRAME_US + 390_000, 25).unwrap();
+    assert_eq!((floor(&buffer), buffer.len(), buffer.counters().skipped), (1_390_000, 1, 6));
+}
+
+#[test]
 fn a_configuration_without_sense_is_an_error() {
     let refused = |config: JitterConfig| JitterBuffer::<()>::new(config).unwrap_err();
     let error = |field, expected_min, expected_max, got| JitterConfigError { field, expected_min, expected_max, got };
@@ -390,5 +404,18 @@ fn the_ends_of_time_are_no_overflow() {
             }
         }
         assert_eq!(buffer.counters().received, 27);
+    }
+}
+
+#[test]
+fn time_that_goes_back_by_ages_is_no_overflow() {
+    for rate_hz in [90_000, 1_000_000, u32::MAX] {
+        let mut buffer = buffer(JitterConfig { rate_hz, samples_per_frame: 1, delay_min_ms: 0, ..JitterConfig::default() });
+        let end = Instant::from_origin(Duration::MAX);
+        buffer.insert(end, 0, 0, 0).unwrap();
+        assert!(matches!(buffer.pop(end), Popped::Packet { packet: 0, .. }));
+        buffer.insert(end, 1, 1, 1).unwrap();
+        let held = (0..20).filter(|_| buffer.pop(at(0)) == Popped::Held).count();
+        assert!(held > 0, "it is far from due");
     }
 }

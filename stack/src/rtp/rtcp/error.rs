@@ -72,6 +72,14 @@ pub enum RtcpError {
         /// The value.
         got: i64,
     },
+    /// Something to be written as unknown that would be read as a packet, message or block that is known here.
+    #[error("{part}: expected one that is unknown, got {got}")]
+    Known {
+        /// Which field.
+        part: &'static str,
+        /// The value.
+        got: u8,
+    },
     /// Transport-wide feedback with the reserved status symbol, 0b11.
     #[error("expected status symbols 0 to 2, got 3 for packet {packet} of the feedback")]
     StatusSymbol {
@@ -137,7 +145,7 @@ impl RtcpCounters {
             RtcpError::Version { .. } => &mut self.version,
             RtcpError::Padding { .. } | RtcpError::PaddingNotLast { .. } => &mut self.padding,
             RtcpError::FirstPacket { .. } => &mut self.first_packet,
-            RtcpError::Range { .. } => &mut self.range,
+            RtcpError::Range { .. } | RtcpError::Known { .. } => &mut self.range,
             RtcpError::StatusSymbol { .. } => &mut self.status_symbol,
         } += 1;
     }

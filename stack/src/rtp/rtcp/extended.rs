@@ -1,7 +1,7 @@
 //! Extended reports (RFC 3611).
 
 use super::RtcpError;
-use super::list::{Element, List, Out, fixed_element, in_range, split, u16_at, u32_at, whole_words};
+use super::list::{Element, List, Out, fixed_element, in_range, not_known, split, u16_at, u32_at, whole_words};
 
 /// An extended report, packet type 207.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -313,7 +313,8 @@ impl<'a> Element<'a> for Block<'a> {
                 STATISTICS_LEN
             }
             Block::Voip(_) => VOIP_LEN,
-            Block::Unknown { data, .. } => {
+            Block::Unknown { block_type, data, .. } => {
+                not_known("type of an unknown XR block", (LOSS_RLE..=VOIP).contains(block_type), *block_type)?;
                 whole_words("XR block", data)?;
                 data.len()
             }

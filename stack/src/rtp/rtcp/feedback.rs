@@ -1,7 +1,7 @@
 //! Feedback to senders: RFC 4585, RFC 5104, and REMB.
 
 use super::RtcpError;
-use super::list::{List, Out, at_end, fixed_element, in_range, split, u16_at, u32_at, whole_words};
+use super::list::{List, Out, at_end, fixed_element, in_range, not_known, split, u16_at, u32_at, whole_words};
 use super::transport_wide::TransportWide;
 
 /// Feedback about the transport, packet type 205.
@@ -29,7 +29,7 @@ pub enum TransportMessage<'a> {
     TransportWide(TransportWide<'a>),
     /// Another message.
     Unknown {
-        /// Its format, 0 to 31.
+        /// Its format, 0 to 31, none of those above.
         format: u8,
         /// Its feedback control information, whole words.
         fci: &'a [u8],
@@ -61,11 +61,11 @@ pub enum PayloadMessage<'a> {
     FullIntraRequest(List<'a, FullIntraRequest>),
     /// The receiver's estimate of the bandwidth (draft-alvestrand-rmcat-remb-03).
     Remb(Remb<'a>),
-    /// Another message of the application layer (RFC 4585 section 6.4): whole words.
+    /// Another message of the application layer (RFC 4585 section 6.4): whole words, which do not begin with REMB.
     Application(&'a [u8]),
     /// Another message.
     Unknown {
-        /// Its format, 0 to 31, neither of those above.
+        /// Its format, 0 to 31, none of those above.
         format: u8,
         /// Its feedback control information, whole words.
         fci: &'a [u8],
@@ -220,14 +220,16 @@ impl Nack {
 impl BitrateLimit {
     /// The bitrate, in bits per second. 80 bits can be said.
     pub fn bitrate_bps(&self) -> u128 {
-        u128::from(self.mantissa) << self.exponent
+        // Six bits, as on the wire: what cannot be written is no overflow.
+        u128::from(self.mantissa) << (self.exponent & 63)
     }
 }
 
 impl Remb<'_> {
     /// The bitrate, in bits per second. 81 bits can be said.
     pub fn bitrate_bps(&self) -> u128 {
-        u128::from(self.mantissa) << self.exponent
+        // Six bits, as on the wire: what cannot be written is no overflow.
+        u128::from(self.mantissa) << (self.exponent & 63)
     }
 }
 
@@ -240,6 +242,7 @@ const SLICE_LOSS: u8 = 2;
 const REFERENCE_PICTURE: u8 = 3;
 const FULL_INTRA_REQUEST: u8 = 4;
 const APPLICATION: u8 = 15;
+const REMB_NAME: &[u8] = b"REMB";
 
 impl<'a> TransportFeedback<'a> {
     pub(super) fn parse(format: u8, body: &'a [u8]) -> Result<Self, RtcpError> {
@@ -265,6 +268,11 @@ impl<'a> TransportFeedback<'a> {
             TransportMessage::TransportWide(_) => TRANSPORT_WIDE,
             TransportMessage::Unknown { format, .. } => {
                 in_range("feedback format", 0, 31, (*format).into())?;
+                not_known(
+                    "format of unknown transport feedback",
+                    matches!(*format, NACK | TMMBR | TMMBN | TRANSPORT_WIDE),
+                    *format,
+                )?;
                 *format
             }
         })
@@ -307,7 +315,7 @@ impl<'a> PayloadFeedback<'a> {
             SLICE_LOSS => PayloadMessage::SliceLoss(at_least_one("SLI entry", 4, fci)?),
             REFERENCE_PICTURE => PayloadMessage::ReferencePicture(ReferencePicture::parse(fci)?),
             FULL_INTRA_REQUEST => PayloadMessage::FullIntraRequest(at_least_one("FIR entry", 8, fci)?),
-            APPLICATION if fci.starts_with(b"REMB") => PayloadMessage::Remb(Remb::parse(fci)?),
+            APPLICATION if fci.starts_with(REMB_NAME) => PayloadMessage::Remb(Remb::parse(fci)?),
             _ => {
                 whole_words("payload feedback", fci)?;
                 if format == APPLICATION { PayloadMessage::Application(fci) } else { PayloadMessage::Unknown { format, fci } }
@@ -322,9 +330,18 @@ impl<'a> PayloadFeedback<'a> {
             PayloadMessage::SliceLoss(_) => SLICE_LOSS,
             PayloadMessage::ReferencePicture(_) => REFERENCE_PICTURE,
             PayloadMessage::FullIntraRequest(_) => FULL_INTRA_REQUEST,
-            PayloadMessage::Remb(_) | PayloadMessage::Application(_) => APPLICATION,
+            PayloadMessage::Remb(_) => APPLICATION,
+            PayloadMessage::Application(fci) => {
+                not_known("first byte of another application's feedback", fci.starts_with(REMB_NAME), REMB_NAME[0])?;
+                APPLICATION
+            }
             PayloadMessage::Unknown { format, .. } => {
                 in_range("feedback format", 0, 31, (*format).into())?;
+                not_known(
+                    "format of unknown payload feedback",
+                    matches!(*format, PICTURE_LOSS..=FULL_INTRA_REQUEST | APPLICATION),
+                    *format,
+                )?;
                 *format
             }
         })
@@ -408,7 +425,7 @@ impl<'a> Remb<'a> {
     }
 
     fn write(&self, out: &mut Out<'_>) {
-        out.put(b"REMB");
+        out.put(REMB_NAME);
         let count = self.ssrcs.count() as u32;
         out.put(&(count << 24 | u32::from(self.exponent) << 18 | self.mantissa).to_be_bytes());
         self.ssrcs.write(out);

@@ -185,6 +185,11 @@ pub(super) fn in_range(part: &'static str, expected_min: i64, expected_max: i64,
     Err(RtcpError::Range { part, expected_min, expected_max, got })
 }
 
+/// That what is written as unknown would not be read as something else.
+pub(super) fn not_known(part: &'static str, known: bool, got: u8) -> Result<(), RtcpError> {
+    if known { Err(RtcpError::Known { part, got }) } else { Ok(()) }
+}
+
 /// That nothing is left.
 pub(super) fn at_end(part: &'static str, rest: &[u8]) -> Result<(), RtcpError> {
     if rest.is_empty() {

@@ -21,7 +21,7 @@ pub use report::{ReceiverReport, ReportBlock, SenderInfo, SenderReport};
 pub use source::{App, Bye, SourceDescription};
 pub use transport_wide::{Arrival, TransportWide};
 
-use list::{in_range, split, whole_words};
+use list::{in_range, not_known, split, whole_words};
 
 /// The longest datagram that is taken or written, in bytes: more than UDP carries.
 pub const COMPOUND_LEN_MAX: usize = 65_535;
@@ -241,6 +241,7 @@ impl Packet<'_> {
             Packet::ExtendedReport(_) => (EXTENDED_REPORT, 0),
             Packet::Unknown { packet_type, count, .. } => {
                 in_range("count", 0, 31, (*count).into())?;
+                not_known("type of an unknown packet", (SENDER_REPORT..=EXTENDED_REPORT).contains(packet_type), *packet_type)?;
                 (*packet_type, *count)
             }
         })

@@ -170,6 +170,12 @@ fn transport_wide_feedback_takes_any_padding_and_no_reserved_symbol() {
     let deltas = |expected, got| RtcpError::Truncated { part: "receive deltas", expected, got };
     assert_eq!(refused(&feedback(3, [0x20, 3, 1, 2])), deltas(3, 2));
     assert_eq!(refused(&feedback(2, [0x40, 2, 1, 2])), deltas(4, 2));
+    // Three bytes may fill the last word; a word more is not filled by anything.
+    let mut longer = feedback(1, [0x20, 1, 7, 0]);
+    assert!(Compound::parse(&longer, Rules::ReducedSize).is_ok());
+    longer.extend([0; 4]);
+    longer[3] += 1;
+    assert_eq!(refused(&longer), RtcpError::TooLong { part: "after the receive deltas", expected_max: 0, got: 2 });
     let chunks = RtcpError::Truncated { part: "packet status chunks", expected: 6, got: 4 };
     assert_eq!(refused(&feedback(15, [0x80, 0, 0, 0])), chunks);
 }
@@ -185,6 +191,14 @@ fn transport_wide_feedback_is_packed_as_far_as_there_is_room() {
     let read: Vec<u16> = feedback.arrivals().map(|(sequence_number, _)| sequence_number).collect();
     let expected: Vec<u16> = (0..count).map(|index| 65_500u16.wrapping_add(index as u16)).collect();
     assert_eq!(read, expected);
+    let far = [Arrival::Received { delta_250us: -1 }; 7];
+    for len in 8..40 {
+        let (mut room, room_len) = ([0; 40], len / 4 * 4);
+        let packed = TransportWide::pack(0, 0, 0, &far, &mut room[..len]).map(|feedback| feedback.packet_count());
+        assert_eq!(packed, if len < 24 { Err(RtcpError::Room { expected: 24, got: room_len }) } else { Ok(7) });
+        let none = TransportWide::pack(0, 0, 0, &[], &mut room[..len]).map(|feedback| feedback.packet_count());
+        assert_eq!(none, Ok(0));
+    }
     assert_eq!(TransportWide::pack(0, 0, 0, &arrivals, &mut [0; 7]), Err(RtcpError::Room { expected: 8, got: 4 }));
     let range =
         RtcpError::Range { part: "TWCC reference time", expected_min: -0x80_0000, expected_max: 0x7f_ffff, got: 0x80_0000 };
@@ -432,6 +446,46 @@ fn what_no_packet_can_say_is_not_written() {
         Compound::parse(&large, Rules::Compound),
         Err(too_long("compound packet", COMPOUND_LEN_MAX, COMPOUND_LEN_MAX + 1))
     );
+}
+
+#[test]
+fn what_is_written_as_unknown_is_read_as_unknown() {
+    let read_again = |packet: Packet<'_>, known: bool| {
+        let mut room = [0; 64];
+        match write(&[packet], Rules::ReducedSize, &mut room) {
+            Ok(len) => {
+                let again = Compound::parse(&room[..len], Rules::ReducedSize).map(|compound| compound.packets().eq([packet]));
+                assert!(!known && again == Ok(true), "{packet:?}");
+            }
+            Err(error) => assert!(known && matches!(error, RtcpError::Known { .. }), "{error} {packet:?}"),
+        }
+    };
+    let body = &[0, 0, 0, 7];
+    for packet_type in 0..=255 {
+        read_again(Packet::Unknown { packet_type, count: 3, body }, (200..=207).contains(&packet_type));
+        let blocks = [Block::Unknown { block_type: packet_type, type_specific: 9, data: body }];
+        let report = ExtendedReport { ssrc: 1, blocks: (&blocks).into() };
+        read_again(Packet::ExtendedReport(report), (1..=7).contains(&packet_type));
+    }
+    let payload = |message| Packet::PayloadFeedback(PayloadFeedback { sender_ssrc: 1, media_ssrc: 2, message });
+    for format in 0..32 {
+        let message = TransportMessage::Unknown { format, fci: body };
+        let transport = Packet::TransportFeedback(TransportFeedback { sender_ssrc: 1, media_ssrc: 2, message });
+        read_again(transport, matches!(format, 1 | 3 | 4 | 15));
+        read_again(payload(PayloadMessage::Unknown { format, fci: body }), matches!(format, 1..=4 | 15));
+    }
+    for (fci, known) in [(&b"REMB\0\0\0\0"[..], true), (b"REMC", false), (b"", false)] {
+        read_again(payload(PayloadMessage::Application(fci)), known);
+    }
+}
+
+#[test]
+fn a_bitrate_that_cannot_be_written_is_no_overflow() {
+    for exponent in 0..=255 {
+        let expected = 3 << (exponent & 63);
+        assert_eq!(BitrateLimit { exponent, mantissa: 3, ..BitrateLimit::default() }.bitrate_bps(), expected);
+        assert_eq!(Remb { exponent, mantissa: 3, ssrcs: List::EMPTY }.bitrate_bps(), expected);
+    }
 }
 
 #[test]

@@ -43,6 +43,8 @@ super::list::fixed_element!(
 
 /// How long the feedback control information is before the chunks, in bytes.
 const FIXED_LEN: usize = 8;
+/// With a chunk of seven packets and their deltas, of which none is split.
+const SURE_LEN: usize = FIXED_LEN + 2 + 7 * 2;
 
 impl StatusChunk {
     /// For how many packets there are symbols in it.
@@ -87,7 +89,8 @@ impl<'a> TransportWide<'a> {
     /// The reference time is in units of 64 ms, 24 bits with a sign; the feedback count goes up by one for each feedback.
     ///
     /// # Errors
-    /// [`RtcpError::Range`] for the reference time, [`RtcpError::Room`] if not even the fixed part fits.
+    /// [`RtcpError::Range`] for the reference time, [`RtcpError::Room`] if not even the fixed part fits, or none of the arrivals: 24
+    /// bytes are always enough for one.
     pub fn pack(
         base_sequence_number: u16,
         reference_time: i32,
@@ -113,7 +116,12 @@ impl<'a> TransportWide<'a> {
         let Some(fci) = room.get_mut(..len) else { return Err(RtcpError::Room { expected: len, got }) };
         fci.fill(0);
         builder.write_into_unchecked(fci);
-        Self::parse(fci)
+        let packed = Self::parse(fci)?;
+        // Whoever packs the rest until nothing is left would never end.
+        if packed.packet_count == 0 && !arrivals.is_empty() {
+            return Err(RtcpError::Room { expected: SURE_LEN, got: room_len });
+        }
+        Ok(packed)
     }
 
     /// The sequence number of the first packet that it is about.
