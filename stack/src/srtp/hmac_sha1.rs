@@ -144,6 +144,8 @@ fn compress_unequal(states: &mut [State; LANES], mut rest: [&[[u8; BLOCK_LEN]]; 
 }
 
 /// The end of a message: what of it fills no block, the trailer, and SHA-1's padding with the length.
+// A block begins with a cache line, so that no load crosses from one to the next.
+#[repr(align(64))]
 struct LastBlocks {
     bytes: [[u8; BLOCK_LEN]; 2],
     count: usize,
