@@ -256,6 +256,8 @@ pub fn life(bytes: &[u8]) {
     // What is on its way: its stream, index, number of keys, bytes before and after.
     let mut in_flight: Vec<(usize, u64, u32, Vec<u8>, Vec<u8>)> = Vec::new();
     let mut taken: std::collections::BTreeSet<(usize, u64)> = std::collections::BTreeSet::new();
+    // What the receiver was told of a rollover counter since it took a packet: none of an earlier rollover may come before.
+    let mut told = [0u64; 3];
     let mut generation = 0u32;
     for _ in 0..24 {
         let stream = bytes.below(3);
@@ -285,6 +287,7 @@ pub fn life(bytes: &[u8]) {
                     Some(highest) => index.abs_diff(highest) < 1 << 15,
                     None => index < 1 << 16,
                 };
+                let can_tell = can_tell && index >> 16 >= told[stream];
                 let is_old = highest.is_some_and(|highest| index + window <= highest);
                 let mut packet = Mbuf::copy_of(&protected, 0, 0);
                 let result = receiver.unprotect(&mut packet);
@@ -305,6 +308,7 @@ pub fn life(bytes: &[u8]) {
                     assert_eq!(packet.bytes(), plain);
                 }
                 assert!(taken.insert((stream, index)), "index {index} was taken twice");
+                told[stream] = 0;
                 streams[stream].1 = Some(highest.map_or(index, |highest| highest.max(index)));
             }
             13 => {
@@ -324,6 +328,7 @@ pub fn life(bytes: &[u8]) {
                 }
                 if let (Some(roc), true) = (receiver.roc(ssrc), streams[stream].1.is_some()) {
                     receiver.set_roc(ssrc, roc).expect("it is the counter in use");
+                    told[stream] = roc.into();
                 }
             }
             _ => {

@@ -112,7 +112,8 @@ impl Receiver {
     }
 
     /// Sets the rollover counter of the stream's next packet, for a receiver that joins late (RFC 3711 section 3.3.1).
-    /// The one that is in use may be told at any time: a packet that rolls over is taken for what it is.
+    /// The one that is in use may be told at any time: a packet that rolls over is taken for what it is, and only one that comes late
+    /// from before it is refused, until another has been taken.
     ///
     /// # Errors
     /// [`SrtpError::RolloverCounter`] if it is lower than that of an authenticated packet, [`SrtpError::StreamLimit`].
