@@ -244,3 +244,104 @@ fn limits_hold_within_a_batch() {
         assert_eq!(in_batch.counters().accepted + in_batch.counters().refused(), copies.len() as u64);
     }
 }
+
+/// A key that stays among the new ones goes on counting on both sides: a rekeying lengthens no life.
+#[test]
+fn a_key_that_stays_has_no_second_life() {
+    for profile in Profile::ALL {
+        let policy = policy(profile).lifetime(KeyLifetime { rtp_packets: 3, rtcp_packets: 2 }).unwrap();
+        let (stays, comes) = (key(profile, 1, b"a"), key(profile, 2, b"b"));
+        let mut sender = Sender::new(policy.clone(), std::slice::from_ref(&stays)).unwrap();
+        let mut receiver = Receiver::new(policy, std::slice::from_ref(&stays)).unwrap();
+        let exchange = |sender: &mut Sender, receiver: &mut Receiver, mut packet: Mbuf| {
+            sender.protect(&mut packet)?;
+            receiver.unprotect(&mut packet)
+        };
+        for sequence_number in 0..2 {
+            exchange(&mut sender, &mut receiver, rtp_packet(sequence_number, 0, 9)).unwrap();
+        }
+        exchange(&mut sender, &mut receiver, rtcp_packet()).unwrap();
+        let keys = [stays, comes];
+        sender.rekey(&keys).unwrap();
+        receiver.rekey(&keys).unwrap();
+        assert_eq!(sender.packets_left(), (1, 1));
+        exchange(&mut sender, &mut receiver, rtp_packet(2, 0, 9)).unwrap();
+        exchange(&mut sender, &mut receiver, rtcp_packet()).unwrap();
+        let expired = |limit| Err(SrtpError::KeyExpired { limit });
+        assert_eq!(exchange(&mut sender, &mut receiver, rtp_packet(3, 0, 9)), expired(3));
+        assert_eq!(exchange(&mut sender, &mut receiver, rtcp_packet()), expired(2));
+        sender.select_key(b"b").unwrap();
+        exchange(&mut sender, &mut receiver, rtp_packet(3, 0, 9)).unwrap();
+    }
+}
+
+/// The grace is a number of packets under the new keys, and those under the old ones are none of them.
+#[test]
+fn the_grace_of_old_keys_ends() {
+    for profile in Profile::ALL {
+        let policy = policy(profile).rekey_grace_packets(2);
+        let (old, new) = ([key(profile, 1, b"")], [key(profile, 2, b"")]);
+        let mut sender = Sender::new(policy.clone(), &old).unwrap();
+        let mut receiver = Receiver::new(policy, &old).unwrap();
+        let protected = |range: std::ops::Range<u16>, sender: &mut Sender| -> Vec<Mbuf> {
+            let mut packets: Vec<Mbuf> = range.map(|sequence_number| rtp_packet(sequence_number, 0, 20)).collect();
+            packets.iter_mut().for_each(|packet| sender.protect(packet).unwrap());
+            packets
+        };
+        let mut before = protected(0..5, &mut sender);
+        sender.rekey(&new).unwrap();
+        let mut after = protected(5..9, &mut sender);
+        receiver.rekey(&new).unwrap();
+        for packet in before[..2].iter_mut().chain(&mut after[..1]) {
+            receiver.unprotect(packet).unwrap();
+        }
+        receiver.unprotect(&mut before[2]).expect("one packet has come under the new key, of two");
+        receiver.unprotect(&mut after[1]).unwrap();
+        assert_eq!(receiver.unprotect(&mut before[3]), Err(SrtpError::Authentication { ssrc: SSRC }), "{profile}");
+        receiver.unprotect(&mut after[2]).unwrap();
+    }
+}
+
+/// Everything that a session is set up with wrongly is said, with what was expected and what was got.
+#[test]
+fn each_mistake_in_setting_up_has_its_error() {
+    let profile = Profile::AesCm128HmacSha1_80;
+    let keys = |numbers: &[u8], mki: fn(u8) -> Vec<u8>| -> Vec<MasterKey> {
+        numbers.iter().map(|number| key(profile, *number, &mki(*number))).collect()
+    };
+    let errors = |keys: &[MasterKey]| {
+        let sender = Sender::new(policy(profile), keys).map(|_| ());
+        assert_eq!(sender, Receiver::new(policy(profile), keys).map(|_| ()));
+        sender
+    };
+    let many: Vec<u8> = (0..33).collect();
+    assert_eq!(errors(&[]), Err(SrtpError::NoMasterKey));
+    assert_eq!(errors(&keys(&many, |number| vec![number])), Err(SrtpError::TooManyMasterKeys { limit: 32, got: 33 }));
+    assert_eq!(errors(&keys(&many[..32], |number| vec![number])), Ok(()));
+    assert_eq!(errors(&keys(&[1, 2], |_| vec![5])), Err(SrtpError::MkiTwice));
+    assert_eq!(errors(&keys(&[1, 2], |_| vec![])), Err(SrtpError::MkiTwice));
+    assert_eq!(errors(&keys(&[1, 2], |number| vec![0; number.into()])), Err(SrtpError::MkiLength { expected: 1, got: 2 }));
+    let other = Profile::AesCm128HmacSha1_32;
+    assert_eq!(errors(&[key(other, 1, b"")]), Err(SrtpError::KeyProfile { expected: profile, got: other }));
+    let of = |key_len: usize, salt_len: usize| MasterKey::new(profile, &vec![1; key_len], &vec![1; salt_len]).map(|_| ());
+    assert_eq!(of(15, 14), Err(SrtpError::KeyLength { profile, expected: 16, got: 15 }));
+    assert_eq!(of(16, 12), Err(SrtpError::SaltLength { profile, expected: 14, got: 12 }));
+    let concatenated = |len: usize| MasterKey::from_concatenated(profile, &vec![1; len]).map(|_| ());
+    assert_eq!(concatenated(9), Err(SrtpError::KeyLength { profile, expected: 16, got: 9 }));
+    assert_eq!(concatenated(29), Err(SrtpError::SaltLength { profile, expected: 14, got: 13 }));
+    assert_eq!(concatenated(30), Ok(()));
+    let long = MasterKey::new(profile, &[1; 16], &[1; 14]).unwrap().with_mki(&[0; 129]);
+    assert_eq!(long.map(|_| ()), Err(SrtpError::MkiLength { expected: 128, got: 129 }));
+    for got in [0, 63, 32_769, u32::MAX] {
+        assert_eq!(policy(profile).window_packets(got), Err(SrtpError::Window { got }));
+    }
+    for got in [3, 24, (1 << 24) + 1, 1 << 25] {
+        assert_eq!(policy(profile).key_derivation_rate(got), Err(SrtpError::KeyDerivationRate { got }));
+    }
+    let got = KeyLifetime { rtp_packets: (1 << 48) + 1, rtcp_packets: 1 };
+    assert_eq!(policy(profile).lifetime(got), Err(SrtpError::Lifetime { got }));
+    for profile in Profile::ALL {
+        let expected = if profile.is_null() { Err(SrtpError::NullCipher { profile }) } else { Ok(policy(profile)) };
+        assert_eq!(Policy::new(profile), expected);
+    }
+}

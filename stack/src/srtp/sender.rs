@@ -367,3 +367,23 @@ impl Stream {
 fn seal(gcm: &Gcm, ssrc: u32, index: u64, associated: &[u8], data: &mut [u8]) -> Result<[u8; TAG_LEN_MAX], SrtpError> {
     gcm.seal(gcm.nonce(ssrc, index), associated, data).map_err(|_| SrtpError::Authentication { ssrc })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Profile;
+    use super::*;
+
+    /// There are 31 bits: the next index would be the E flag.
+    #[test]
+    fn the_last_srtcp_index_is_the_last() {
+        let profile = Profile::AesCm128HmacSha1_80;
+        let key = MasterKey::new(profile, &[1; 16], &[2; 14]).unwrap();
+        let mut sender = Sender::new(Policy::new(profile).unwrap(), &[key]).unwrap();
+        sender.set_rtcp_index(7, RTCP_INDEX_MAX);
+        let report = || Mbuf::copy_of(&[0x80, 200, 0, 1, 0, 0, 0, 7], 0, 0);
+        let mut packet = report();
+        sender.protect_rtcp(&mut packet).unwrap();
+        assert_eq!(packet.bytes()[8..12], u32::MAX.to_be_bytes(), "the E flag and every bit of the index");
+        assert_eq!(sender.protect_rtcp(&mut report()), Err(SrtpError::KeyExpired { limit: 1 << 31 }));
+    }
+}
