@@ -12,6 +12,7 @@ mod aes;
 #[cfg(target_arch = "x86_64")]
 mod sha1;
 
+use super::packet::PACKET_LEN_MAX;
 use zeroize::Zeroize;
 
 /// Five words: what SHA-1 remembers from block to block.
@@ -93,9 +94,6 @@ pub(super) fn outer_block(inner: &State) -> [u8; 64] {
     bytemuck::cast(parts.map(u128::to_be_bytes))
 }
 
-/// How many bytes of keystream there are for a packet: 2^16 blocks (RFC 3711 section 4.1.1).
-const KEYSTREAM_LEN_MAX: usize = 1 << 20;
-
 /// AES in counter mode with four blocks to an instruction. The key schedule is zeroised when it is dropped.
 pub(super) struct AesLanes {
     /// 11, 13 or 15 of them are used.
@@ -121,11 +119,11 @@ impl AesLanes {
         None
     }
 
-    /// Exclusive-ors the keystream that begins at this counter block, whose last 16 bits are zeros. False, and nothing is done, if there is
-    /// not as much keystream.
+    /// Exclusive-ors the keystream that begins at this counter block, whose last 16 bits are zeros. False, and nothing is done, if
+    /// they do not suffice to count the blocks.
     #[inline]
     pub(super) fn apply_keystream(&self, initial_counter: &[u8; 16], data: &mut [u8]) -> bool {
-        if data.len() > KEYSTREAM_LEN_MAX {
+        if data.len() > PACKET_LEN_MAX {
             return false;
         }
         // SAFETY: there is a value of this type only where the features that the function is compiled for were detected.
