@@ -7,6 +7,7 @@
 pub mod buffer;
 #[cfg(test)]
 mod corpus;
+pub mod endpoint;
 pub mod media;
 pub mod rtp;
 pub mod srtp;
