@@ -188,3 +188,43 @@ impl<T> TimerHeap<T> {
         self.slots[self.order[place] as usize].place = place;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn at(nanos: u64) -> Instant {
+        Instant::from_origin(Duration::from_nanos(nanos))
+    }
+
+    #[test]
+    fn a_heap_has_no_more_slots_than_it_had_timers_at_once() {
+        let mut heap = TimerHeap::new(10);
+        let mut old = Vec::new();
+        for round in 0..100 {
+            let ids: Vec<_> = (0..3).map(|value| heap.schedule(at(round + value), at(round), value).unwrap()).collect();
+            assert!(heap.cancel(ids[1]).is_some() && heap.pop_due(at(round)).is_some() && heap.pop().is_some());
+            old.extend(ids);
+        }
+        assert_eq!(heap.slots.len(), 3);
+        heap.schedule(at(0), at(0), 0).unwrap();
+        assert!(old.iter().all(|id| heap.cancel(*id).is_none()), "an id whose slot was used again is no other timer");
+    }
+
+    #[test]
+    fn a_timer_is_not_passed_over_by_one_that_is_scheduled_again_and_again() {
+        let mut heap = TimerHeap::new(10);
+        heap.schedule(at(0), at(5), "again").unwrap();
+        heap.schedule(at(5), at(5), "once").unwrap();
+        let mut calls = Vec::new();
+        while let Some(entry) = heap.pop_due(at(5)) {
+            calls.push(entry.value);
+            if entry.value == "once" {
+                break;
+            }
+            heap.schedule(at(0), at(5), entry.value).unwrap();
+        }
+        assert_eq!(calls, ["again", "once"]);
+    }
+}

@@ -4,6 +4,7 @@
 //! its own or from a task, and makes the same promises on both.
 
 mod heap;
+pub mod properties;
 mod state;
 mod task;
 mod thread;
