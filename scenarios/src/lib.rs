@@ -16,6 +16,8 @@ pub mod roc_invariants;
 pub mod roc_lost_on_drop;
 pub mod short_srtcp;
 mod srtp_setup;
+pub mod timer_cancel;
+mod timer_oracle;
 mod toy_cipher;
 pub mod zrtp_mbuf_growth;
 
@@ -33,6 +35,7 @@ pub fn exhibits() -> Vec<Exhibit> {
         feedback_as_rtp::exhibit(),
         rekey_under_rx::exhibit(),
         roc_invariants::exhibit(),
+        timer_cancel::exhibit(),
     ]
 }
 
