@@ -19,6 +19,7 @@ mod srtp_setup;
 pub mod timer_cancel;
 mod timer_oracle;
 mod toy_cipher;
+pub mod work_held;
 pub mod zrtp_mbuf_growth;
 
 pub use exhibit::{Exhibit, Expected, MustSee, On, Sequential, Subject};
@@ -36,6 +37,7 @@ pub fn exhibits() -> Vec<Exhibit> {
         rekey_under_rx::exhibit(),
         roc_invariants::exhibit(),
         timer_cancel::exhibit(),
+        work_held::exhibit(),
     ]
 }
 
