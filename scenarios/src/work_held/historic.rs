@@ -1,4 +1,5 @@
-//! The work queue of re, rewritten small: one piece of work, and whatever that submits.
+//! The work queue of re, rewritten small: one piece of work, and whatever that submits. Its lists are as #995 (4bb4a34) left them: what
+//! is cancelled while somebody has it stays where it is until the main loop is done with it.
 
 use super::{Calls, Plan, Queue};
 use sim::ledger::{self, ResourceId};

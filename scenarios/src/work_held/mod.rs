@@ -152,7 +152,7 @@ pub fn exhibit() -> Exhibit {
         "7e8bec6-twin", "the callback and its argument are taken out, and the mutex is given back before the call",
         historic::V_7E8BEC6.taking_the_callback(),
         Plan { callback: Calls::Submit, ..PLAN }, before [Work], [Handle], [Cancel],
-        Deadlock, fewest 2, Sequential::Clean
+        Deadlock, fewest 1, Sequential::Clean
     ));
     subjects.extend(pair!(
         "7e8bec6-itself", "the callback cancels its own work, whose mutex is held",
@@ -162,13 +162,14 @@ pub fn exhibit() -> Exhibit {
         Plan { callback: Calls::CancelItself, ..PLAN }, before [Work], [Handle], [],
         Deadlock, fewest 0, Sequential::Fails("a thread waits for a mutex that it has")
     ));
+    // What the main loop does follows what the worker does in any case, so one thread has both turns.
     subjects.extend(pair!(
         "patched-6b3b532-handler", "the handler submits work with its own work's mutex held, who cancels has the queue's",
         historic::V_6B3B532,
         "patched-6b3b532-handler-twin", "the mutex is given back before the handler is called",
         historic::V_6B3B532.taking_the_handler(),
-        Plan { handler: Calls::Submit, ..PLAN }, before [], [Cancel], [Work],
-        Deadlock, fewest 2, Sequential::Clean
+        Plan { handler: Calls::Submit, ..PLAN }, before [], [Work, Handle], [Cancel],
+        Deadlock, fewest 1, Sequential::Clean
     ));
     subjects.extend(pair!(
         "patched-6b3b532-argument", "who cancels gives back the argument of a callback that goes on",
@@ -176,7 +177,7 @@ pub fn exhibit() -> Exhibit {
         "patched-6b3b532-argument-twin", "the callback has its argument for itself",
         historic::V_6B3B532.taking_the_callback(),
         Plan { has_argument: true, ..PLAN }, before [Work], [Handle], [Cancel],
-        UseAfterRelease, fewest 2, Sequential::Clean
+        UseAfterRelease, fewest 1, Sequential::Clean
     ));
     subjects.extend(production::subjects());
     Exhibit {
