@@ -189,6 +189,11 @@ impl Heap {
         self.oracle.closed(&self.timers, result, self.inside)
     }
 
+    /// How many timers wait.
+    pub(crate) fn pending(&self) -> usize {
+        self.timers.pending()
+    }
+
     /// Closes the heap, and looks back.
     pub(crate) fn end(self) {
         // Loom's timers come as early as they like, so a deadline may pass while a callback is in its middle.

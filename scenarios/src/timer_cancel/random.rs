@@ -11,7 +11,7 @@ use stack::timer::TimerConfig;
 
 const THREADS: usize = 8;
 const OPERATIONS_EACH: usize = 2;
-/// How often a heap without users is looked at until its timers are gone: a worker that lets others run lets time pass as well.
+/// How often a heap is looked at until its timers are gone: a worker that lets others run lets time pass as well.
 const WAITS_MAX: u32 = 64;
 
 /// So few timers that some are refused, and so few callbacks in a row that the worker must let others run.
@@ -62,6 +62,15 @@ fn threads() {
             });
             sim::invariant!(all_went, "{} callbacks are left of a heap whose time has passed", left());
         }
+        1 => {
+            // A worker that was not woken for a timer would sleep past it.
+            let all_fired = (0..WAITS_MAX).any(|_| {
+                time::sleep(DELAY);
+                heap.pending() == 0
+            });
+            sim::invariant!(all_fired, "{} timers wait past their times", heap.pending());
+            heap.end();
+        }
         _ => heap.end(),
     }
 }
@@ -94,6 +103,15 @@ fn tasks() {
                     sim::invariant!(waits <= WAITS_MAX, "{} callbacks are left of a heap whose time has passed", left());
                     time::sleep_for(DELAY).await;
                 }
+            }
+            1 => {
+                let mut waits = 0;
+                while heap.pending() > 0 {
+                    waits += 1;
+                    sim::invariant!(waits <= WAITS_MAX, "{} timers wait past their times", heap.pending());
+                    time::sleep_for(DELAY).await;
+                }
+                heap.end_awaited().await;
             }
             _ => heap.end_awaited().await,
         }
