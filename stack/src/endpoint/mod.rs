@@ -183,7 +183,13 @@ impl Endpoint {
         match self.publish(&shared, &mut permit) {
             Ok(call) => {
                 inside.get().name(call);
-                Ok((call, self.hold(&shared, inside, &mut permit, f)))
+                let makes = |dialog: &mut Held<'_>, permit: &mut Permit<'_, level::Dialog>| {
+                    catch_unwind(AssertUnwindSafe(|| f(dialog, permit))).unwrap_or_else(|payload| {
+                        dialog.hang_up();
+                        resume_unwind(payload)
+                    })
+                };
+                Ok((call, self.hold(&shared, inside, &mut permit, makes)))
             }
             Err(error) => {
                 inside.leave(true);
