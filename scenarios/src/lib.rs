@@ -9,6 +9,7 @@ pub mod exhibit;
 pub mod feedback_as_rtp;
 mod inputs;
 pub mod pairs;
+pub mod pjsua_lock_order;
 pub mod program;
 pub mod rekey_under_rx;
 pub mod retransmit_join;
@@ -33,6 +34,7 @@ pub fn exhibits() -> Vec<Exhibit> {
         feedback_as_rtp::exhibit(),
         rekey_under_rx::exhibit(),
         roc_invariants::exhibit(),
+        pjsua_lock_order::exhibit(),
     ]
 }
 
