@@ -3,8 +3,11 @@
 //! An exhibit holds one driver and one property. Every version of the code is a *subject* of that driver: the bug as it shipped,
 //! each published fix that left a hole, a twin of each with the one change that mends it, and our own stack, which must be clean.
 
+mod call_crossing;
 pub mod canary;
+pub mod dialog_destroy;
 pub mod double_clock_stop;
+mod endpoint_oracle;
 pub mod exhibit;
 pub mod feedback_as_rtp;
 mod inputs;
@@ -35,6 +38,7 @@ pub fn exhibits() -> Vec<Exhibit> {
         rekey_under_rx::exhibit(),
         roc_invariants::exhibit(),
         pjsua_lock_order::exhibit(),
+        dialog_destroy::exhibit(),
     ]
 }
 

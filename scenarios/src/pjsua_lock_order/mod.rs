@@ -19,10 +19,9 @@
 
 mod crossing;
 mod historic;
-mod pairs;
 mod production;
 
-use crate::exhibit::{Exhibit, Expected, MustSee, On, Sequential, Subject};
+use crate::exhibit::{Exhibit, Expected, MustSee, On, Subject};
 use historic::{Chain, Inverted, Transactions};
 use sim::Bounds;
 use sim::sync::{Arc, Mutex};
@@ -139,27 +138,15 @@ macro_rules! pair {
             drive_in_sequence::<$call<true>>(Operation::$main, Operation::$other);
         }
         let caught = Expected::Caught(Detector::$detector);
+        let on = vec![On::loom(caught), On::shuttle(caught), $($crossing)?];
+        let mended = vec![On::loom(Expected::Clean), On::shuttle(Expected::Clean), $($crossing_twin)?];
         [
             Subject {
-                name: $name,
-                about: $about,
-                on: vec![On::loom(caught), On::shuttle(caught), $($crossing)?],
                 fewest_preemptions: Some($fewest),
-                sequential: Sequential::Clean,
-                body,
                 in_sequence: Some(in_sequence),
-                must_see: None,
+                ..Subject::new($name, $about, on, body)
             },
-            Subject {
-                name: $twin,
-                about: $mended,
-                on: vec![On::loom(Expected::Clean), On::shuttle(Expected::Clean), $($crossing_twin)?],
-                fewest_preemptions: None,
-                sequential: Sequential::Clean,
-                body: twin,
-                in_sequence: Some(twin_in_sequence),
-                must_see: None,
-            },
+            Subject { in_sequence: Some(twin_in_sequence), ..Subject::new($twin, $mended, mended, twin) },
         ]
     }};
 }
@@ -193,20 +180,19 @@ pub fn exhibit() -> Exhibit {
         "patched-4759-twin", "who goes along the chain has a reference to each node",
         Chain, [Response, Timeout], UseAfterRelease, fewest 1
     ));
-    subjects.extend(pairs::subjects());
+    subjects.extend(production::pairs());
     subjects.push(Subject {
-        name: "stack",
-        about: "our endpoint: eight threads, each with any three operations, under an application that calls in with its mutex held",
-        on: vec![
-            On::loom(Expected::Clean).body(production::inverted),
-            On::shuttle(Expected::Clean),
-            On::turmoil(Expected::Clean).body(crossing::stack),
-        ],
-        fewest_preemptions: None,
-        sequential: Sequential::Clean,
-        body: production::any,
-        in_sequence: None,
         must_see: Some(MUST_SEE),
+        ..Subject::new(
+            "stack",
+            "our endpoint: eight threads, each with any three operations, under an application that calls in with its mutex held",
+            vec![
+                On::loom(Expected::Clean).body(production::inverted),
+                On::shuttle(Expected::Clean),
+                On::turmoil(Expected::Clean).body(crossing::stack),
+            ],
+            production::any,
+        )
     });
     Exhibit {
         name: "pjsua-lock-order",

@@ -342,7 +342,7 @@ impl Endpoint {
         permit: &mut Permit<'_, level::Dialog>,
         f: impl FnOnce(&mut Held<'_>, &mut Permit<'_, level::Dialog>) -> R,
     ) -> R {
-        let mut held = Held { dialog: inside.get(), outbox: &shared.outbox };
+        let mut held = Held { id: &shared.id, dialog: inside.get(), outbox: &shared.outbox };
         let result = catch_unwind(AssertUnwindSafe(|| f(&mut held, permit)));
         let (call, is_idle) = (inside.get().call(), inside.get().is_idle());
         if inside.leave(is_idle) {
