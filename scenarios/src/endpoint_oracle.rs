@@ -6,7 +6,7 @@
 use crate::inputs::{below, one_of};
 use sim::invariant;
 use sim::sync::{Arc, Mutex, ReentrantMutex};
-use sim::time::{self, Instant};
+use sim::time::{self, Duration, Instant};
 use stack::endpoint::{
     AcquireError, Application, CallEvent, CallHandle, CallState, Callback, CreateError, DialogError, DialogId, Endpoint,
     EndpointConfig, Held, Input, Turn, Usage, UsageId,
@@ -61,6 +61,8 @@ struct Oracle {
 #[derive(Default)]
 struct Calls {
     known: BTreeMap<CallHandle, Known>,
+    /// Somebody has a dialog for longer than others wait for it.
+    holding: bool,
     /// The endpoint was told to close, and hangs up what it finds: the model learns that when it looks.
     closing: bool,
 }
@@ -68,6 +70,7 @@ struct Calls {
 /// A call as its operations have it.
 #[derive(Default)]
 struct Known {
+    dialog: usize,
     state: Option<CallState>,
     usages: Vec<UsageId>,
     told: Option<CallState>,
@@ -125,11 +128,12 @@ impl World {
     }
 
     /// Makes a call of this dialog, if there is room.
-    pub(crate) fn make(&self, dialog: usize) {
+    pub(crate) fn make(&self, number: usize) {
         let mut root = self.endpoint.enter().expect("a thread of the driver is outside");
-        let id = DialogId { call_id: dialog.to_string(), local_tag: "ours".to_owned(), remote_tag: String::new() };
+        let id = DialogId { call_id: number.to_string(), local_tag: "ours".to_owned(), remote_tag: String::new() };
         let is_new = |dialog: &mut Held<'_>| {
-            let known = self.oracle.calls.lock().known.insert(dialog.call(), Known::default());
+            let known = Known { dialog: number, ..Known::default() };
+            let known = self.oracle.calls.lock().known.insert(dialog.call(), known);
             invariant!(known.is_none(), "{} is the name of an earlier call", dialog.call());
         };
         match self.endpoint.make_call(&mut root, id, |dialog, _| is_new(dialog)) {
@@ -145,7 +149,8 @@ impl World {
             let mut calls = self.oracle.calls.lock();
             let closing = calls.closing;
             let known = calls.known.entry(call).or_default();
-            invariant!(dialog.call() == call, "{call} is {}", dialog.call());
+            let is = (dialog.call(), &dialog.id().call_id);
+            invariant!(is == (call, &known.dialog.to_string()), "{call} of dialog {} is {is:?}", known.dialog);
             if closing && dialog.state() == CallState::Disconnected {
                 known.state = Some(CallState::Disconnected);
             }
@@ -167,7 +172,8 @@ impl World {
                 invariant!(calls.known.get(&call).is_some_and(is_over), "{call} is said to be over, and goes on");
             }
             Err(AcquireError::TimedOut { deadline }) => {
-                invariant!(time::has_run_ahead(), "{call} was not had in {deadline:?}, though nothing was slow");
+                let is_slow = time::has_run_ahead() || self.oracle.calls.lock().holding;
+                invariant!(is_slow, "{call} was not had in {deadline:?}, though nothing was slow");
             }
             Err(error) => sim::violated(format!("the endpoint says: {error}")),
         }
@@ -235,7 +241,23 @@ impl World {
         }
     }
 
-    fn hang_up(&self, call: CallHandle) {
+    /// Has the dialog of this call for long.
+    pub(crate) fn hold(&self, call: CallHandle, duration: Duration) {
+        self.oracle.calls.lock().holding = true;
+        let mut root = self.endpoint.enter().expect("a thread of the driver is outside");
+        let held = self.endpoint.with_call(&mut root, call, |_, _| {
+            let _operation = sim::operation("call.held", None);
+            time::sleep(duration);
+        });
+        self.had(call, held);
+    }
+
+    /// Every call that there ever was.
+    pub(crate) fn calls(&self) -> Vec<CallHandle> {
+        self.oracle.calls.lock().known.keys().copied().collect()
+    }
+
+    pub(crate) fn hang_up(&self, call: CallHandle) {
         // Known beforehand, as the callback comes before it returns.
         let before = self.with(call, |dialog, known| {
             let goes_on = dialog.hang_up();
@@ -257,8 +279,7 @@ impl World {
 
     /// After all threads have ended: every call ends, and what was told and counted is what happened.
     pub(crate) fn end(&self) {
-        let calls: Vec<CallHandle> = self.oracle.calls.lock().known.keys().copied().collect();
-        for call in calls {
+        for call in self.calls() {
             self.hang_up(call);
             for _ in 0..2 {
                 self.with(call, |dialog, known| known.usages.pop().map(|usage| dialog.end_usage(usage)));

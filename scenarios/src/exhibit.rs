@@ -55,6 +55,9 @@ pub struct MustSee {
 pub enum Sequential {
     /// Every order is clean: the bug is a race.
     Clean,
+    /// Every order is clean, and the run that makes only dull choices is one in which locks were taken in both orders: the deadlock that
+    /// did not happen is seen there, as a potential one.
+    Foreseen,
     /// Some order fails, for the reason given: the bug needs no race.
     Fails(&'static str),
 }

@@ -3,6 +3,7 @@
 //! An exhibit holds one driver and one property. Every version of the code is a *subject* of that driver: the bug as it shipped,
 //! each published fix that left a hole, a twin of each with the one change that mends it, and our own stack, which must be clean.
 
+pub mod acquire_call;
 mod call_crossing;
 pub mod canary;
 pub mod dialog_destroy;
@@ -38,6 +39,7 @@ pub fn exhibits() -> Vec<Exhibit> {
         rekey_under_rx::exhibit(),
         roc_invariants::exhibit(),
         pjsua_lock_order::exhibit(),
+        acquire_call::exhibit(),
         dialog_destroy::exhibit(),
     ]
 }

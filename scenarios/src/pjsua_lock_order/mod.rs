@@ -21,7 +21,7 @@ mod crossing;
 mod historic;
 mod production;
 
-use crate::exhibit::{Exhibit, Expected, MustSee, On, Subject};
+use crate::exhibit::{Exhibit, Expected, MustSee, On, Sequential, Subject};
 use historic::{Chain, Inverted, Transactions};
 use sim::Bounds;
 use sim::sync::{Arc, Mutex};
@@ -124,7 +124,7 @@ fn drive_in_sequence<C: Call>(main: Operation, other: Operation) {
 
 macro_rules! pair {
     ($name:literal, $about:literal, $twin:literal, $mended:literal, $call:ident, [$main:ident, $other:ident],
-     $detector:ident, fewest $fewest:literal $(, turmoil $crossing:expr, $crossing_twin:expr)?) => {{
+     $detector:ident, fewest $fewest:literal, $sequential:ident $(, turmoil $crossing:expr, $crossing_twin:expr)?) => {{
         fn body() {
             drive::<$call<false>>(Operation::$main, Operation::$other);
         }
@@ -143,6 +143,7 @@ macro_rules! pair {
         [
             Subject {
                 fewest_preemptions: Some($fewest),
+                sequential: Sequential::$sequential,
                 in_sequence: Some(in_sequence),
                 ..Subject::new($name, $about, on, body)
             },
@@ -158,7 +159,7 @@ pub fn exhibit() -> Exhibit {
     subjects.extend(pair!(
         "inverted", "the application takes its mutex and calls in, the worker has the dialog and calls back",
         "inverted-twin", "the application gives its mutex back before it calls in",
-        Inverted, [HangUp, Response], Deadlock, fewest 1,
+        Inverted, [HangUp, Response], Deadlock, fewest 1, Foreseen,
         turmoil On::turmoil(Expected::Caught(Detector::Deadlock)).body(crossing::inverted),
         On::turmoil(Expected::Clean).body(crossing::inverted_twin)
     ));
@@ -166,19 +167,19 @@ pub fn exhibit() -> Exhibit {
     subjects.extend(pair!(
         "inverted-quiet", "the same, and the two are never at it at once: the response answers the BYE",
         "inverted-quiet-twin", "the application gives its mutex back before it calls in",
-        Inverted, [HangUp, ByeResponse], PotentialDeadlock, fewest 0,
+        Inverted, [HangUp, ByeResponse], PotentialDeadlock, fewest 0, Foreseen,
         turmoil On::turmoil(Expected::Caught(Detector::PotentialDeadlock)).within(never_early).body(crossing::quiet),
         On::turmoil(Expected::Clean).within(never_early).body(crossing::quiet_twin)
     ));
     subjects.extend(pair!(
         "shipped-4755", "a response locks the dialog and then its transaction, a timeout the other way round",
         "shipped-4755-twin", "the timeout takes the dialog first (#4893)",
-        Transactions, [Response, Timeout], Deadlock, fewest 1
+        Transactions, [Response, Timeout], Deadlock, fewest 1, Foreseen
     ));
     subjects.extend(pair!(
         "patched-4759", "the dialog leaves the chain of a group lock in whose middle another thread waits",
         "patched-4759-twin", "who goes along the chain has a reference to each node",
-        Chain, [Response, Timeout], UseAfterRelease, fewest 1
+        Chain, [Response, Timeout], UseAfterRelease, fewest 1, Clean
     ));
     subjects.extend(production::pairs());
     subjects.push(Subject {
