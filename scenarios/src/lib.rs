@@ -21,6 +21,8 @@ pub mod roc_invariants;
 pub mod roc_lost_on_drop;
 pub mod short_srtcp;
 mod srtp_setup;
+pub mod timer_cancel;
+mod timer_oracle;
 mod toy_cipher;
 pub mod zrtp_mbuf_growth;
 
@@ -41,6 +43,7 @@ pub fn exhibits() -> Vec<Exhibit> {
         pjsua_lock_order::exhibit(),
         acquire_call::exhibit(),
         dialog_destroy::exhibit(),
+        timer_cancel::exhibit(),
     ]
 }
 

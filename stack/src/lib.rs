@@ -11,3 +11,4 @@ pub mod endpoint;
 pub mod media;
 pub mod rtp;
 pub mod srtp;
+pub mod timer;
