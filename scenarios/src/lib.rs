@@ -15,6 +15,8 @@ mod inputs;
 pub mod pairs;
 pub mod pjsua_lock_order;
 pub mod program;
+#[cfg(test)]
+mod programs;
 pub mod rekey_under_rx;
 pub mod retransmit_join;
 pub mod roc_invariants;

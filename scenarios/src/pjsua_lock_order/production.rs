@@ -6,24 +6,29 @@ use crate::inputs::{below, one_of};
 use sim::sync::Arc;
 use sim::thread;
 
+/// An operation, and whether it is done with the application's mutex held.
+type Step = (Operation, bool);
+
+const THREADS: usize = 8;
+
 /// Eight threads, each with any three operations.
 pub(super) fn any() {
+    run([(); THREADS].map(|()| [(); 3].map(|()| (one_of(&Operation::ALL), below(2) == 1)).to_vec()));
+}
+
+/// Each thread does its steps.
+fn run(programs: [Vec<Step>; THREADS]) {
     let world = World::open();
     world.make(0);
-    let threads: Vec<_> = (0..7)
-        .map(|_| {
-            let (world, operations) = (Arc::clone(&world), [(); 3].map(|()| (one_of(&Operation::ALL), below(2) == 1)));
-            let work = move || {
-                for (operation, inverted) in operations {
-                    if inverted { world.perform_inverted(operation) } else { world.perform(operation) }
-                }
-            };
-            thread::Builder::new().name("user").spawn(work).expect("the engine makes threads")
-        })
-        .collect();
-    for _ in 0..3 {
-        world.perform(one_of(&Operation::ALL));
-    }
+    let threads = programs.map(|steps| {
+        let world = Arc::clone(&world);
+        let work = move || {
+            for (operation, inverted) in steps {
+                if inverted { world.perform_inverted(operation) } else { world.perform(operation) }
+            }
+        };
+        thread::Builder::new().name("user").spawn(work).expect("the engine makes threads")
+    });
     for thread in threads {
         thread.join().expect("a panic ends the run");
     }
@@ -61,4 +66,19 @@ pub(super) fn pairs() -> Vec<Subject> {
         "input" => Operation::Input,
         "close" => Operation::Close,
     ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::programs::hold;
+    use proptest::prelude::{any, proptest};
+    use proptest::{array::uniform8, collection::vec, sample::select};
+
+    proptest! {
+        #[test]
+        fn any_programs_hold(programs in uniform8(vec((select(&Operation::ALL[..]), any::<bool>()), 0..5))) {
+            hold("endpoint", programs, run)?;
+        }
+    }
 }
