@@ -327,42 +327,32 @@ pub fn id() -> ThreadId {
 #[derive(Debug)]
 pub struct LocalKey<T: 'static> {
     #[doc(hidden)]
+    pub real: &'static std::thread::LocalKey<T>,
+    #[doc(hidden)]
     pub init: fn() -> T,
-}
-
-/// The values of an OS thread, by their keys' addresses. Not a `std::thread_local!` each, which would stand in the crate that declares the
-/// value, and there be taken for one that no engine sees.
-type Locals = std::cell::RefCell<Vec<(usize, std::rc::Rc<dyn std::any::Any>)>>;
-
-thread_local! {
-    static LOCALS: Locals = const { std::cell::RefCell::new(Vec::new()) };
 }
 
 impl<T: 'static> LocalKey<T> {
     /// Looks at this thread's value; the first look makes it.
     pub fn with<R>(&'static self, f: impl FnOnce(&T) -> R) -> R {
-        let key = std::ptr::from_ref(self) as usize;
-        let find = |locals: &[(usize, std::rc::Rc<dyn std::any::Any>)]| {
-            locals.iter().find(|(other, _)| *other == key).map(|(_, value)| std::rc::Rc::clone(value))
-        };
-        // Made without the list: it may look at other values.
-        let make = || -> std::rc::Rc<dyn std::any::Any> { std::rc::Rc::new((self.init)()) };
         #[cfg(feature = "model")]
         if current() != Engine::Real {
-            let value = with(|run| find(&run.threads[me() as usize].locals)).unwrap_or_else(|| {
-                let value = make();
+            let key = std::ptr::from_ref(self) as usize;
+            let find = |run: &mut run::Run| {
+                run.threads[me() as usize]
+                    .locals
+                    .iter()
+                    .find(|(other, _)| *other == key)
+                    .map(|(_, value)| std::rc::Rc::clone(value))
+            };
+            let value = with(find).unwrap_or_else(|| {
+                let value: std::rc::Rc<dyn std::any::Any> = std::rc::Rc::new((self.init)());
                 with(|run| run.threads[me() as usize].locals.push((key, std::rc::Rc::clone(&value))));
                 value
             });
             return f(value.downcast_ref().expect("the key's address stands for its type"));
         }
-        // While a thread ends its values go, and who looks then sees one that was just made.
-        let value = LOCALS.try_with(|locals| find(&locals.borrow())).ok().flatten().unwrap_or_else(|| {
-            let value = make();
-            let _ = LOCALS.try_with(|locals| locals.borrow_mut().push((key, std::rc::Rc::clone(&value))));
-            value
-        });
-        f(value.downcast_ref().expect("the key's address stands for its type"))
+        self.real.with(f)
     }
 }
 
@@ -373,7 +363,8 @@ macro_rules! thread_local {
         $(#[$meta])*
         $visibility static $name: $crate::thread::LocalKey<$type> = {
             fn init() -> $type { $value }
-            $crate::thread::LocalKey { init }
+            ::std::thread_local! { static REAL: $type = init(); }
+            $crate::thread::LocalKey { real: &REAL, init }
         };
     )* };
 }
