@@ -26,6 +26,7 @@ mod srtp_setup;
 pub mod timer_cancel;
 mod timer_oracle;
 mod toy_cipher;
+pub mod work_held;
 pub mod zrtp_mbuf_growth;
 
 pub use exhibit::{Exhibit, Expected, MustSee, On, Sequential, Subject};
@@ -46,6 +47,7 @@ pub fn exhibits() -> Vec<Exhibit> {
         acquire_call::exhibit(),
         dialog_destroy::exhibit(),
         timer_cancel::exhibit(),
+        work_held::exhibit(),
     ]
 }
 

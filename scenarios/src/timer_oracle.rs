@@ -4,6 +4,7 @@
 //! what promised that nothing would; what a callback captured goes once, in time, and not under the heap's lock; and in the end
 //! the heap's own counts are what was seen.
 
+use crate::inputs::one_of;
 use sim::invariant;
 use sim::sync::{Arc, Mutex};
 use sim::time::{self, Duration, Instant};
@@ -17,7 +18,7 @@ pub(crate) const CLOSES_MAX: u32 = 8;
 pub(crate) enum Operation {
     /// A timer is scheduled so long from now, whose callback does this.
     Schedule(Duration, Plan),
-    /// A timer is cancelled: the first, or where there is a choice any.
+    /// A timer is cancelled: the first, or where there is a choice any, but in a callback not its own.
     Cancel,
     /// The same, and its callback is waited for.
     CancelAndWait,
@@ -78,6 +79,7 @@ struct Known {
 /// What is known of a timer.
 #[derive(Clone, Copy, Default)]
 struct Watched {
+    number: usize,
     /// Once it has one.
     id: Option<TimerId>,
     refused: bool,
@@ -117,12 +119,12 @@ impl Heap {
         match operation {
             Operation::Schedule(delay, plan) => self.schedule(delay, plan),
             Operation::Cancel => {
-                let Some((number, id)) = self.oracle.begin_cancel() else { return };
+                let Some((number, id)) = self.oracle.begin_cancel(self.inside) else { return };
                 let cancelled = self.timers.cancel(id);
                 self.oracle.cancelled(number, cancelled, self.inside);
             }
             Operation::CancelAndWait => {
-                let Some((number, id)) = self.oracle.begin_cancel() else { return };
+                let Some((number, id)) = self.oracle.begin_cancel(self.inside) else { return };
                 let result = promptly(|| self.timers.cancel_and_wait(id));
                 self.oracle.cancelled_and_waited(number, result, self.inside);
             }
@@ -137,7 +139,7 @@ impl Heap {
     pub(crate) async fn perform_awaited(&self, operation: Operation) {
         match operation {
             Operation::CancelAndWait => {
-                let Some((number, id)) = self.oracle.begin_cancel() else { return };
+                let Some((number, id)) = self.oracle.begin_cancel(self.inside) else { return };
                 let began = Instant::now();
                 let result = self.timers.cancelled(id).await;
                 expect_prompt(began);
@@ -270,8 +272,9 @@ impl Plan {
 impl Oracle {
     fn begin_schedule(&self) -> usize {
         let mut known = self.0.lock();
-        known.timers.push(Watched::default());
-        known.timers.len() - 1
+        let number = known.timers.len();
+        known.timers.push(Watched { number, ..Watched::default() });
+        number
     }
 
     fn scheduled(&self, number: usize, result: Result<TimerId, TimerError>) {
@@ -316,16 +319,18 @@ impl Oracle {
         known.timers[number].returned = true;
     }
 
-    fn begin_cancel(&self) -> Option<(usize, TimerId)> {
+    /// Picks a timer, but not the one whose callback this is in.
+    fn begin_cancel(&self, inside: Option<usize>) -> Option<(usize, TimerId)> {
         let mut known = self.0.lock();
-        if known.timers.is_empty() {
+        let numbers: Vec<usize> = (0..known.timers.len()).filter(|number| inside != Some(*number)).collect();
+        if numbers.is_empty() {
             return None;
         }
-        let number = sim::choose(known.timers.len() as u64) as usize;
+        let timer = &mut known.timers[one_of(&numbers)];
         // Who schedules it may not have heard yet which it is.
-        let id = known.timers[number].id?;
-        known.timers[number].cancels_begun += 1;
-        Some((number, id))
+        let id = timer.id?;
+        timer.cancels_begun += 1;
+        Some((timer.number, id))
     }
 
     fn cancelled(&self, number: usize, cancelled: Cancelled, inside: Option<usize>) {
