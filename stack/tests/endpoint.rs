@@ -278,3 +278,54 @@ fn a_panic_leaves_no_lock_behind() {
     let counters = endpoint.calls(&mut root).0.counters();
     assert_eq!((counters.made, counters.ended), (2, 2), "a call whose maker panicked is hung up");
 }
+
+#[test]
+fn calls_that_end_calls_take_no_stack() {
+    const CALLS: usize = 20_000;
+    let next: Arc<Mutex<Vec<CallHandle>>> = Arc::default();
+    let left = Arc::clone(&next);
+    let config = EndpointConfig { calls_max: CALLS, requests_max: 1, ..QUICK };
+    let endpoint = endpoint(config, move |_, callback| {
+        if let Some(call) = left.lock().pop() {
+            assert_eq!(callback.hang_up(call), Ok(()));
+            assert_eq!(callback.hang_up(call).unwrap_err().requests_max, 1);
+        }
+    });
+    let calls: Vec<CallHandle> = (0..CALLS).map(|number| make_call(&endpoint, number)).collect();
+    next.lock().extend(&calls[1..]);
+    let mut root = endpoint.enter().unwrap();
+    assert_eq!(endpoint.hang_up(&mut root, calls[0]), Ok(true));
+    let counters = endpoint.calls(&mut root).0.counters();
+    assert_eq!((counters.ended, counters.callback_panics), (CALLS as u64, 0));
+}
+
+#[test]
+fn a_request_may_go_to_another_endpoint() {
+    let other = Arc::new(Mutex::new(None::<Arc<Endpoint>>));
+    let (theirs, told) = (Arc::clone(&other), Arc::new(Mutex::new(Vec::new())));
+    let hears = Arc::clone(&told);
+    let first = endpoint(QUICK, move |event, callback| {
+        hears.lock().push("first");
+        if event.state == CallState::Early {
+            let theirs = theirs.lock().clone().unwrap();
+            let asks = callback.then(move |_, root| {
+                let call = theirs.calls(root).0.handles().next().unwrap();
+                assert_eq!(theirs.hang_up(root, call), Ok(true));
+            });
+            assert_eq!((asks, callback.hang_up(event.call)), (Ok(()), Ok(())));
+        }
+    });
+    let hears = Arc::clone(&told);
+    let second = endpoint(QUICK, move |_, callback| {
+        let hears = Arc::clone(&hears);
+        callback
+            .then(move |endpoint, root| hears.lock().push(if endpoint.close(root) == 0 { "second" } else { "another" }))
+            .unwrap();
+    });
+    *other.lock() = Some(Arc::clone(&second));
+    let (call, _) = (make_call(&first, 0), make_call(&second, 0));
+    let mut root = first.enter().unwrap();
+    first.with_call(&mut root, call, |dialog, _| dialog.set_state(CallState::Early)).unwrap().unwrap();
+    assert_eq!(*told.lock(), ["first", "second", "first"]);
+    other.lock().take();
+}
