@@ -329,3 +329,75 @@ fn a_request_may_go_to_another_endpoint() {
     assert_eq!(*told.lock(), ["first", "second", "first"]);
     other.lock().take();
 }
+
+#[test]
+fn requests_of_nested_callbacks_share_one_limit() {
+    let refused = Arc::new(Mutex::new(Vec::new()));
+    let (hears, calls) = (Arc::clone(&refused), Arc::new(Mutex::new(Vec::<CallHandle>::new())));
+    let others = Arc::clone(&calls);
+    let endpoint = endpoint(QUICK, move |event, callback| {
+        // The first asks for two; while the first of those is done the second waits, so what is called meanwhile may ask for one.
+        let asked = [0, 1].map(|_| match others.lock().pop() {
+            Some(call) => callback.hang_up(call).is_ok(),
+            None => callback.hang_up(event.call).is_ok(),
+        });
+        hears.lock().push(asked);
+    });
+    let made: Vec<CallHandle> = (0..3).map(|number| make_call(&endpoint, number)).collect();
+    calls.lock().extend(&made[1..]);
+    let mut root = endpoint.enter().unwrap();
+    assert_eq!(endpoint.hang_up(&mut root, made[0]), Ok(true));
+    assert_eq!(*refused.lock(), [[true, true], [true, false], [true, false]]);
+}
+
+/// Its drop looks whether its dialog can be had.
+struct Looks {
+    endpoint: Arc<Endpoint>,
+    call: CallHandle,
+    seen: Arc<Mutex<Vec<Result<(), AcquireError>>>>,
+}
+
+impl Usage for Looks {
+    fn on_input(&mut self, input: Input<'_>, _now: sim::time::Instant, turn: &mut Turn<'_>) {
+        assert_ne!(input, Input::Timer(1), "a usage that panics");
+        turn.end();
+    }
+}
+
+impl Drop for Looks {
+    fn drop(&mut self) {
+        let (endpoint, call) = (Arc::clone(&self.endpoint), self.call);
+        let looks = thread::spawn(move || {
+            let mut root = endpoint.enter().unwrap();
+            endpoint.with_call(&mut root, call, |_, _| ())
+        });
+        self.seen.lock().push(looks.join().unwrap());
+    }
+}
+
+#[test]
+fn usages_are_dropped_without_the_lock_of_their_dialog() {
+    let endpoint = endpoint(EndpointConfig { usages_max: 1, ..QUICK }, |_, _| {});
+    let seen = Arc::default();
+    let call = make_call(&endpoint, 0);
+    let looks = || Looks { endpoint: Arc::clone(&endpoint), call, seen: Arc::clone(&seen) };
+    let mut root = endpoint.enter().unwrap();
+    let now = sim::time::Instant::now();
+    for how in 0..3 {
+        let add = |with: Looks, root: &mut _| endpoint.with_call(root, call, |dialog, _| dialog.add_usage(with)).unwrap();
+        let usage = add(looks(), &mut *root).unwrap();
+        match how {
+            0 => assert_eq!(add(looks(), &mut *root), Err(DialogError::UsagesFull { usages_max: 1 })),
+            _ => {
+                let input = Input::Timer(how - 1);
+                let given = endpoint.with_call(&mut root, call, |dialog, _| dialog.input(usage, input, now)).unwrap();
+                assert_eq!(given, if how == 1 { Ok(()) } else { Err(DialogError::UsagePanicked) });
+                continue;
+            }
+        }
+        drop(endpoint.with_call(&mut root, call, |dialog, _| dialog.end_usage(usage)).unwrap());
+    }
+    let seen: Vec<Result<(), AcquireError>> = std::mem::take(&mut *seen.lock());
+    assert_eq!(seen[..3], [Ok(()), Ok(()), Ok(())], "refused, given back, ended");
+    assert!(matches!(seen[3..], [Err(AcquireError::Stale(_))]), "the panic ended the call: {seen:?}");
+}

@@ -13,6 +13,36 @@
 //! delivers them in order. Transactions and messages plug in as [`Usage`]s, under the dialog's lock, with none of their own.
 //!
 //! The order is PJSUA-LIB's (dialog, user agent, PJSUA, application). What is not: there a callback comes with locks held.
+//!
+//! ```
+//! use stack::endpoint::*;
+//!
+//! struct Phone {
+//!     told: ApplicationMutex<Vec<CallState>>,
+//! }
+//!
+//! impl Application for Phone {
+//!     fn on_call(&self, event: CallEvent, callback: &mut Callback<'_>) {
+//!         self.told.lock(callback.permit()).push(event.state);
+//!         if event.state == CallState::Early {
+//!             // Done when this has returned. A call into the endpoint from here does not compile.
+//!             let _ = callback.hang_up(event.call);
+//!         }
+//!     }
+//!
+//!     fn send(&self, _dialog: &DialogId, _message: &[u8]) {}
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let endpoint = Endpoint::new(EndpointConfig::default(), Phone { told: ApplicationMutex::default() });
+//! let mut root = endpoint.enter()?;
+//! let id = DialogId { call_id: "a84b4c76e66710".into(), local_tag: "1928301774".into(), remote_tag: "a6c85cf".into() };
+//! let (call, ()) = endpoint.make_call(&mut root, id, |_dialog, _permit| ())?;
+//! endpoint.with_call(&mut root, call, |dialog, _permit| dialog.set_state(CallState::Early))??;
+//! assert!(endpoint.hang_up(&mut root, call).is_err(), "the callback has hung it up, and this is no other call's handle");
+//! # Ok(())
+//! # }
+//! ```
 
 mod application;
 mod calls;
