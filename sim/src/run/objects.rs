@@ -93,6 +93,11 @@ impl Run {
         }
     }
 
+    /// Whether `thread` holds the lock alone.
+    pub(crate) fn holds(&mut self, thread: u32, obj: Obj) -> bool {
+        self.object(obj).owner == Some(thread)
+    }
+
     /// Whether a lock can be had now by `me`, which may already stand in line (`waits`).
     pub(crate) fn lock_is_free_after(&mut self, me: u32, obj: Obj, shared: bool, waits: bool) -> bool {
         let object = self.object(obj);

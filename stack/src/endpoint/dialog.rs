@@ -88,6 +88,7 @@ pub struct Turn<'a> {
 
 /// A dialog as who has its lock sees it.
 pub struct Held<'a> {
+    pub(super) id: &'a DialogId,
     pub(super) dialog: &'a mut Dialog,
     pub(super) outbox: &'a Outbox,
 }
@@ -113,6 +114,11 @@ impl Dialog {
 }
 
 impl Held<'_> {
+    /// What tells the dialog apart.
+    pub fn id(&self) -> &DialogId {
+        self.id
+    }
+
     /// The dialog's call.
     pub fn call(&self) -> CallHandle {
         self.dialog.call

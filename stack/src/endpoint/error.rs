@@ -108,7 +108,7 @@ pub enum DialogError {
 
 /// What a callback may not ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected at most {requests_max} requests of one callback, and there are as many")]
+#[error("expected at most {requests_max} requests that wait on one thread, and there are as many")]
 pub struct RequestsFull {
     /// The limit.
     pub requests_max: usize,
