@@ -29,6 +29,7 @@ use crate::timer_oracle::{Heap as Watched, Operation as Do, Plan};
 use heap::TimerHeap;
 use list::TimerLists;
 use production::Production;
+pub(crate) use random::on_threads;
 use sim::invariant;
 use sim::sync::{Arc, Mutex};
 use sim::thread;

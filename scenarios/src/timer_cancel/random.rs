@@ -1,9 +1,10 @@
-//! Our timers under operations drawn at random, from many threads and from many tasks.
+//! Our timers under operations drawn at random, from eight threads and from eight tasks.
 
 use super::{DELAY, MUST_SEE};
 use crate::exhibit::{Expected, On, Sequential, Subject};
 use crate::inputs::{below, one_of};
 use crate::timer_oracle::{Heap, Operation, Plan, Within};
+use sim::invariant;
 use sim::task;
 use sim::thread;
 use sim::time::{self, Duration};
@@ -18,22 +19,33 @@ const WAITS_MAX: u32 = 64;
 const CONFIG: TimerConfig =
     TimerConfig { timers_max: 5, wait_deadline: Duration::from_secs(2), burst_max: 2, late_after: Duration::from_millis(10) };
 
-fn any_plan() -> Plan {
-    one_of(&[
-        Plan::Nothing,
-        Plan::Reschedule,
-        Plan::CancelItself,
-        Plan::CancelItselfAndWait,
-        Plan::Panic,
-        Plan::Do(Within::Cancel),
-        Plan::Do(Within::CancelAndWait),
-        Plan::Do(Within::Close),
-    ])
+const PLANS: [Plan; 8] = [
+    Plan::Nothing,
+    Plan::Reschedule,
+    Plan::CancelItself,
+    Plan::CancelItselfAndWait,
+    Plan::Panic,
+    Plan::Do(Within::Cancel),
+    Plan::Do(Within::CancelAndWait),
+    Plan::Do(Within::Close),
+];
+const DELAYS: [Duration; 3] = [Duration::ZERO, DELAY, Duration::from_millis(10)];
+
+/// How a run ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Close,
+    /// When every timer has had its time.
+    CloseLater,
+    /// The last handle is dropped.
+    Drop,
 }
+
+const ENDS: [End; 3] = [End::Close, End::CloseLater, End::Drop];
 
 fn any_operation() -> Operation {
     match below(10) {
-        0..=3 => Operation::Schedule(one_of(&[Duration::ZERO, DELAY, DELAY / 2]), any_plan()),
+        0..=3 => Operation::Schedule(one_of(&DELAYS), one_of(&PLANS)),
         4 | 5 => Operation::Cancel,
         6 | 7 => Operation::CancelAndWait,
         8 => Operation::Pause(DELAY),
@@ -43,79 +55,78 @@ fn any_operation() -> Operation {
     }
 }
 
-fn threads() {
+fn any_programs(operation: fn() -> Operation) -> [Vec<Operation>; THREADS] {
+    [(); THREADS].map(|()| (0..OPERATIONS_EACH).map(|_| operation()).collect())
+}
+
+/// Any two operations for each thread, and any end.
+pub(crate) fn on_threads(operation: fn() -> Operation) {
+    run_on_threads((any_programs(operation), one_of(&ENDS)));
+}
+
+fn on_tasks(operation: fn() -> Operation) {
+    run_on_tasks((any_programs(operation), one_of(&ENDS)));
+}
+
+/// Each thread does its operations.
+fn run_on_threads((programs, end): ([Vec<Operation>; THREADS], End)) {
     let heap = Heap::on_thread(CONFIG);
-    let others: Vec<_> = (1..THREADS)
-        .map(|_| {
-            let heap = heap.clone();
-            thread::spawn(move || (0..OPERATIONS_EACH).for_each(|_| heap.perform(any_operation())))
-        })
-        .collect();
-    (0..OPERATIONS_EACH).for_each(|_| heap.perform(any_operation()));
-    others.into_iter().for_each(|other| other.join().expect("a panic ends the run"));
-    match below(4) {
-        0 => {
-            let left = heap.drop_last_handle();
-            let all_went = (0..WAITS_MAX).any(|_| {
-                time::sleep(DELAY);
-                left() == 0
-            });
-            sim::invariant!(all_went, "{} callbacks are left of a heap whose time has passed", left());
-        }
-        1 => {
-            // A worker that was not woken for a timer would sleep past it.
-            let all_fired = (0..WAITS_MAX).any(|_| {
-                time::sleep(DELAY);
-                heap.pending() == 0
-            });
-            sim::invariant!(all_fired, "{} timers wait past their times", heap.pending());
+    let threads = programs.map(|operations| {
+        let heap = heap.clone();
+        thread::spawn(move || operations.into_iter().for_each(|operation| heap.perform(operation)))
+    });
+    threads.into_iter().for_each(|thread| thread.join().expect("a panic ends the run"));
+    let all_went = |left: &dyn Fn() -> usize| {
+        let all_went = (0..WAITS_MAX).any(|_| {
+            time::sleep(DELAY);
+            left() == 0
+        });
+        // A worker that was not woken for a timer would sleep past it.
+        invariant!(all_went, "{} timers wait past their times", left());
+    };
+    match end {
+        End::Close => heap.end(),
+        End::CloseLater => {
+            all_went(&|| heap.pending());
             heap.end();
         }
-        _ => heap.end(),
+        End::Drop => all_went(&heap.drop_last_handle()),
     }
 }
 
-fn tasks() {
+/// Each task does its operations.
+fn run_on_tasks((programs, end): ([Vec<Operation>; THREADS], End)) {
     task::block_on(async {
         let heap = Heap::on_task(CONFIG);
-        let others: Vec<_> = (1..THREADS)
-            .map(|_| {
-                let heap = heap.clone();
-                task::spawn(async move {
-                    for _ in 0..OPERATIONS_EACH {
-                        heap.perform_awaited(any_operation()).await;
-                    }
-                })
+        let tasks = programs.map(|operations| {
+            let heap = heap.clone();
+            task::spawn(async move {
+                for operation in operations {
+                    heap.perform_awaited(operation).await;
+                }
             })
-            .collect();
-        for _ in 0..OPERATIONS_EACH {
-            heap.perform_awaited(any_operation()).await;
+        });
+        for task in tasks {
+            task.await.expect("nobody aborts it");
         }
-        for other in others {
-            other.await.expect("nobody aborts it");
-        }
-        match below(4) {
-            0 => {
-                let left = heap.drop_last_handle();
-                let mut waits = 0;
-                while left() > 0 {
-                    waits += 1;
-                    sim::invariant!(waits <= WAITS_MAX, "{} callbacks are left of a heap whose time has passed", left());
-                    time::sleep_for(DELAY).await;
-                }
-            }
-            1 => {
-                let mut waits = 0;
-                while heap.pending() > 0 {
-                    waits += 1;
-                    sim::invariant!(waits <= WAITS_MAX, "{} timers wait past their times", heap.pending());
-                    time::sleep_for(DELAY).await;
-                }
+        match end {
+            End::Close => heap.end_awaited().await,
+            End::CloseLater => {
+                all_went(|| heap.pending()).await;
                 heap.end_awaited().await;
             }
-            _ => heap.end_awaited().await,
+            End::Drop => all_went(heap.drop_last_handle()).await,
         }
     });
+}
+
+async fn all_went(left: impl Fn() -> usize) {
+    let mut waits = 0;
+    while left() > 0 {
+        waits += 1;
+        invariant!(waits <= WAITS_MAX, "{} timers wait past their times", left());
+        time::sleep_for(DELAY).await;
+    }
 }
 
 /// The last rows of the exhibit.
@@ -130,16 +141,42 @@ pub(super) fn subjects() -> [Subject; 2] {
         in_sequence: None,
         must_see: Some(MUST_SEE),
     };
+    let tasks: fn() = || on_tasks(any_operation);
     [
-        subject(
-            "stack-task",
-            "our timers on a task: any two operations of each of eight tasks, and any of the callbacks",
-            tasks as fn(),
-        ),
-        subject(
-            "stack",
-            "our timers on a thread: any two operations of each of eight threads, and any of the callbacks",
-            threads,
-        ),
+        subject("stack-task", "our timers on a task: any two operations of each of eight tasks, and any of the callbacks", tasks),
+        subject("stack", "our timers on a thread: any two operations of each of eight threads, and any of the callbacks", || {
+            on_threads(any_operation);
+        }),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::programs::hold;
+    use proptest::prelude::{Strategy, prop_oneof, proptest};
+    use proptest::strategy::Just;
+    use proptest::{array::uniform8, collection::vec, sample::select};
+
+    fn operation() -> impl Strategy<Value = Operation> {
+        prop_oneof![
+            5 => (select(&DELAYS[..]), select(&PLANS[..])).prop_map(|(delay, plan)| Operation::Schedule(delay, plan)),
+            2 => Just(Operation::Cancel),
+            2 => Just(Operation::CancelAndWait),
+            1 => select(&DELAYS[..]).prop_map(Operation::Pause),
+            1 => Just(Operation::Close),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn any_programs_hold_on_threads(programs in (uniform8(vec(operation(), 0..5)), select(&ENDS[..]))) {
+            hold("timers", programs, run_on_threads)?;
+        }
+
+        #[test]
+        fn any_programs_hold_on_tasks(programs in (uniform8(vec(operation(), 0..5)), select(&ENDS[..]))) {
+            hold("timers-task", programs, run_on_tasks)?;
+        }
+    }
 }

@@ -4,11 +4,10 @@ use super::{Calls, PLAN, Plan, Queue, drive};
 use crate::exhibit::{Expected, On, Sequential, Subject};
 use crate::inputs::{below, one_of};
 use crate::pairs::pair;
-use crate::timer_cancel::MUST_SEE;
+use crate::timer_cancel::{MUST_SEE, on_threads};
 use crate::timer_oracle::{CLOSES_MAX, Heap, Operation, Plan as Callback, Within};
 use sim::ledger::{self, ResourceId};
 use sim::sync::Arc;
-use sim::thread;
 use sim::time::{self, Duration};
 use stack::timer::{TimerConfig, TimerError, TimerId, Timers};
 
@@ -96,9 +95,6 @@ macro_rules! within {
     };
 }
 
-const THREADS: usize = 4;
-const OPERATIONS_EACH: usize = 2;
-
 fn any_callback() -> Callback {
     one_of(&[
         Callback::Reschedule,
@@ -118,19 +114,6 @@ fn any_operation() -> Operation {
         6 => Operation::Pause(LATER),
         _ => Operation::Close,
     }
-}
-
-fn any() {
-    let heap = Heap::on_thread(TimerConfig::default());
-    let others: Vec<_> = (1..THREADS)
-        .map(|_| {
-            let heap = heap.clone();
-            thread::spawn(move || (0..OPERATIONS_EACH).for_each(|_| heap.perform(any_operation())))
-        })
-        .collect();
-    (0..OPERATIONS_EACH).for_each(|_| heap.perform(any_operation()));
-    others.into_iter().for_each(|other| other.join().expect("a panic ends the run"));
-    heap.end();
 }
 
 /// The rows of our timers, the last rows of the exhibit.
@@ -174,9 +157,9 @@ pub(super) fn subjects() -> Vec<Subject> {
         must_see: Some(MUST_SEE),
         ..subject(
             "stack",
-            "our timers: any callbacks, and any two operations of each of four threads",
+            "our timers: callbacks that do what threads do, and any two operations of each of eight threads",
             vec![On::shuttle(Expected::Clean).schedules(10_000)],
-            any,
+            || on_threads(any_operation),
         )
     });
     subjects
