@@ -208,7 +208,7 @@ fn a_callback_that_panics_is_counted_and_the_heap_goes_on() {
         soon(|| timers.counters().panicked == 2);
         assert_eq!(timers.cancel(panics().unwrap()), Cancelled::Prevented, "{kind:?}");
         assert_eq!(timers.cancel_and_wait(panics().unwrap()), Ok(Cancelled::Prevented));
-        (0..4).for_each(|_| drop(panics().unwrap()));
+        (0..4).for_each(|_| _ = panics().unwrap());
         assert!(panics().is_err());
         assert_eq!(timers.counters().panicked, 5);
         assert_eq!(timers.close(), Ok(Closed::Closed));
