@@ -120,6 +120,29 @@ fn run_on_tasks((programs, end): ([Vec<Operation>; THREADS], End)) {
     });
 }
 
+/// Two tasks with one operation each on a heap that has a timer, as turmoil enumerates them.
+fn two_tasks() {
+    const OPERATIONS: [Operation; 5] = [
+        Operation::Schedule(Duration::ZERO, Plan::Reschedule),
+        Operation::Schedule(DELAY, Plan::CancelItself),
+        Operation::Cancel,
+        Operation::CancelAndWait,
+        Operation::Close,
+    ];
+    let (first, second) = (one_of(&OPERATIONS), one_of(&OPERATIONS));
+    task::block_on(async {
+        let heap = Heap::on_task(CONFIG);
+        heap.perform(Operation::Schedule(DELAY, Plan::Nothing));
+        let theirs = heap.clone();
+        let other = task::spawn(async move { theirs.perform_awaited(first).await });
+        time::sleep_for(one_of(&[Duration::ZERO, DELAY])).await;
+        heap.perform_awaited(second).await;
+        other.await.expect("nobody aborts it");
+        all_went(|| heap.pending()).await;
+        heap.end_awaited().await;
+    });
+}
+
 async fn all_went(left: impl Fn() -> usize) {
     let mut waits = 0;
     while left() > 0 {
@@ -143,7 +166,14 @@ pub(super) fn subjects() -> [Subject; 2] {
     };
     let tasks: fn() = || on_tasks(any_operation);
     [
-        subject("stack-task", "our timers on a task: any two operations of each of eight tasks, and any of the callbacks", tasks),
+        Subject {
+            on: vec![On::shuttle(Expected::Clean).schedules(10_000), On::turmoil(Expected::Clean).body(two_tasks)],
+            ..subject(
+                "stack-task",
+                "our timers on a task: any two operations of each of eight tasks, and any of the callbacks",
+                tasks,
+            )
+        },
         subject("stack", "our timers on a thread: any two operations of each of eight threads, and any of the callbacks", || {
             on_threads(any_operation);
         }),
