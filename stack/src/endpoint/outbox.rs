@@ -45,8 +45,6 @@ pub(super) type Remains = Box<dyn Any + Send>;
 pub(super) enum Delivery {
     /// This; then ask again.
     Do(Outgoing),
-    /// Drop them; then ask again.
-    Drop(Vec<Remains>),
     /// Nothing: there is none, or another thread does it.
     Nothing,
 }
@@ -72,6 +70,12 @@ impl Outbox {
         self.queue.lock().remains.push(remains);
     }
 
+    /// What is to be dropped. Whoever gives the lock back takes it, also while another is at the rest: a callback that takes its time
+    /// would let it grow.
+    pub(super) fn remains(&self) -> Vec<Remains> {
+        std::mem::take(&mut self.queue.lock().remains)
+    }
+
     /// The next thing to do, for who is not at it yet (`begins`) or has done the last one.
     pub(super) fn next(&self, begins: bool) -> Delivery {
         let mut queue = self.queue.lock();
@@ -79,9 +83,6 @@ impl Outbox {
             return Delivery::Nothing;
         }
         queue.delivering = true;
-        if !queue.remains.is_empty() {
-            return Delivery::Drop(std::mem::take(&mut queue.remains));
-        }
         match queue.entries.pop_front() {
             Some(outgoing) => Delivery::Do(outgoing),
             None => {
