@@ -75,6 +75,8 @@ struct Calls {
     holding: bool,
     /// The endpoint was told to close, and hangs up what it finds: the model learns that when it looks.
     closing: bool,
+    /// Callbacks take their time, some of them.
+    slow: Option<Duration>,
     /// How often a call or a dialog was said to be over.
     stale: u64,
 }
@@ -88,6 +90,8 @@ struct Known {
     told: Option<CallState>,
     /// A callback of it goes on.
     called: bool,
+    /// It is being hung up by who does not have the dialog: the model learns that when it looks.
+    ending: bool,
 }
 
 impl Known {
@@ -123,7 +127,7 @@ impl Oracle {
         let known = calls.known.entry(call).or_default();
         let number = &dialog.id().call_id;
         invariant!(*number == known.dialog.to_string(), "{call} of dialog {} is of {number}", known.dialog);
-        if closing && dialog.state() == CallState::Disconnected {
+        if (closing || known.ending) && dialog.state() == CallState::Disconnected {
             known.state = Some(CallState::Disconnected);
         }
         let is_known = (known.state(), known.usages.len());
@@ -138,8 +142,9 @@ impl Oracle {
             Ok(value) => return Some(value),
             Err(AcquireError::Stale(stale)) => {
                 calls.stale += 1;
-                let is_over =
-                    |known: &Known| known.usages.is_empty() && (known.state() == CallState::Disconnected || calls.closing);
+                let is_over = |known: &Known| {
+                    known.usages.is_empty() && (known.state() == CallState::Disconnected || known.ending || calls.closing)
+                };
                 invariant!(call == Some(stale.call), "{call:?} was asked for, and {} is said to be over", stale.call);
                 invariant!(calls.known.get(&stale.call).is_some_and(is_over), "{} is said to be over, and goes on", stale.call);
             }
@@ -153,6 +158,12 @@ impl Oracle {
     }
 
     fn hang_up(&self, endpoint: &Endpoint, root: &mut Permit<'_, level::Root>, call: CallHandle) {
+        if below(2) == 1 {
+            self.calls.lock().known.entry(call).or_default().ending = true;
+            let ended = endpoint.hang_up(root, call);
+            self.had(Some(call), ended);
+            return;
+        }
         // Known beforehand, as the callback comes before it returns.
         let before = self.with(endpoint, root, call, |dialog, known| {
             let goes_on = dialog.hang_up();
@@ -183,8 +194,12 @@ impl Application for User {
             known.told = Some(event.state);
         }
         drop(self.0.application.lock());
+        let slow = self.0.calls.lock().slow;
+        if let Some(duration) = slow.filter(|_| below(2) == 1) {
+            time::sleep(duration);
+        }
         // Gives the call up, or not.
-        if event.state == CallState::Early && below(2) == 0 {
+        if event.state != CallState::Disconnected && below(2) == 0 {
             let oracle = Arc::clone(&self.0);
             let asked = callback.then(move |endpoint, root| {
                 let _operation = sim::operation("call.request", None);
@@ -195,7 +210,7 @@ impl Application for User {
         self.0.calls.lock().known.entry(event.call).or_default().called = false;
     }
 
-    fn send(&self, _dialog: &DialogId, message: &[u8]) {
+    fn send(&self, _dialog: &DialogId, message: &[u8], _: &mut Callback<'_>) {
         invariant!(message == b"ACK", "a message that nobody sent: {message:?}");
     }
 }
@@ -334,6 +349,11 @@ impl World {
         }
     }
 
+    /// From now on some callbacks take so long.
+    pub(crate) fn call_slowly(&self, duration: Duration) {
+        self.oracle.calls.lock().slow = Some(duration);
+    }
+
     /// Has the dialog of this call for long.
     pub(crate) fn hold(&self, call: CallHandle, duration: Duration) {
         self.oracle.calls.lock().holding = true;
@@ -363,6 +383,7 @@ impl World {
 
     /// After all threads have ended: every call ends, and what was told and counted is what happened.
     pub(crate) fn end(&self) {
+        self.oracle.calls.lock().slow = None;
         for call in self.calls() {
             self.hang_up(call);
             for _ in 0..2 {

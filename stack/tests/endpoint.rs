@@ -17,7 +17,7 @@ impl<F: Fn(CallEvent, &mut Callback<'_>) + Send + Sync + 'static> Application fo
         (self.0)(event, callback);
     }
 
-    fn send(&self, _dialog: &DialogId, _message: &[u8]) {}
+    fn send(&self, _dialog: &DialogId, _message: &[u8], _: &mut Callback<'_>) {}
 }
 
 fn endpoint(config: EndpointConfig, on_call: impl Fn(CallEvent, &mut Callback<'_>) + Send + Sync + 'static) -> Arc<Endpoint> {

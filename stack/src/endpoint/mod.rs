@@ -30,7 +30,7 @@
 //!         }
 //!     }
 //!
-//!     fn send(&self, _dialog: &DialogId, _message: &[u8]) {}
+//!     fn send(&self, _dialog: &DialogId, _message: &[u8], _callback: &mut Callback<'_>) {}
 //! }
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -63,7 +63,7 @@ pub use outbox::CallEvent;
 
 use calls::Slots;
 use gate::{Gate, Inside, Refusal};
-use outbox::{Delivery, Outbox, Outgoing};
+use outbox::{Outbox, Outgoing};
 use requests::Delivering;
 use sim::sync::{Arc, Mutex, MutexGuard};
 use sim::time::{Duration, Instant};
@@ -414,32 +414,26 @@ impl Endpoint {
 
     /// Does what waits in the outbox. No lock is held here, and what is called is the application's.
     fn deliver(&self, shared: &Shared) {
-        // One by one: where two panic in the drop of one list, that is the end of the process.
-        shared.outbox.remains().into_iter().for_each(|remains| self.survive(|| drop(remains)));
         let delivering = Delivering::begin(self);
         let mut begins = true;
         loop {
             while let Some(request) = delivering.next() {
                 self.survive(|| request(self, &mut Permit::root()));
             }
-            match shared.outbox.next(begins) {
-                Delivery::Nothing => return,
-                Delivery::Do(Outgoing::Message(message)) => {
-                    let _operation = sim::operation("endpoint.callback", None);
-                    self.survive(|| self.application.send(&shared.id, &message));
-                }
-                Delivery::Do(Outgoing::Event(event)) => self.call_back(event, &delivering),
-            }
+            let (remains, next) = shared.outbox.next(begins);
+            // One by one: where two panic in the drop of one list, that is the end of the process.
+            remains.into_iter().for_each(|remains| self.survive(|| drop(remains)));
+            let Some(outgoing) = next else { return };
+            let _operation = sim::operation("endpoint.callback", None);
+            let mut root = Permit::root();
+            let mut callback = Callback::new(root.below(), delivering.waiting(), self.config.requests_max);
+            self.survive(|| match outgoing {
+                Outgoing::Message(message) => self.application.send(&shared.id, &message, &mut callback),
+                Outgoing::Event(event) => self.application.on_call(event, &mut callback),
+            });
+            delivering.ask(callback.into_requests());
             begins = false;
         }
-    }
-
-    fn call_back(&self, event: CallEvent, delivering: &Delivering<'_>) {
-        let _operation = sim::operation("endpoint.callback", None);
-        let mut root = Permit::root();
-        let mut callback = Callback::new(root.below(), delivering.waiting(), self.config.requests_max);
-        self.survive(|| self.application.on_call(event, &mut callback));
-        delivering.ask(callback.into_requests());
     }
 
     /// Calls the application. A panic is counted; the panic's value is the application's too, and one whose drop panics is left where it
