@@ -515,3 +515,30 @@ fn a_usage_is_none_of_another_dialog() {
     assert_eq!(given, Ok((Err(DialogError::NoSuchUsage), true, 1)));
     assert!(dropped.lock().is_empty());
 }
+
+#[test]
+fn events_of_a_call_come_one_at_a_time_and_in_order() {
+    let (called, calls) = sim::sync::channel::bounded::<()>(1);
+    let (done, ends) = sim::sync::channel::bounded::<()>(1);
+    let (ends, told) = (Mutex::new(ends), Arc::new(Mutex::new(Vec::new())));
+    let hears = Arc::clone(&told);
+    let endpoint = endpoint(QUICK, move |event, _| {
+        if event.state == CallState::Early {
+            called.send(()).unwrap();
+            ends.lock().recv().unwrap();
+        }
+        hears.lock().push(event.state);
+    });
+    let call = make_call(&endpoint, 0);
+    let theirs = Arc::clone(&endpoint);
+    let in_callback = thread::spawn(move || {
+        let mut root = theirs.enter().unwrap();
+        theirs.with_call(&mut root, call, |dialog, _| dialog.set_state(CallState::Early)).unwrap()
+    });
+    calls.recv().unwrap();
+    assert_eq!(endpoint.hang_up(&mut endpoint.enter().unwrap(), call), Ok(true), "the other callback has no lock");
+    assert!(told.lock().is_empty(), "one at a time, so the one that goes on is followed by this, on its thread");
+    done.send(()).unwrap();
+    assert_eq!(in_callback.join().unwrap(), Ok(()));
+    assert_eq!(*told.lock(), [CallState::Early, CallState::Disconnected]);
+}

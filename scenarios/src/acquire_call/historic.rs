@@ -91,14 +91,10 @@ impl<const MENDED: bool> Calls for Retry<MENDED> {
                     break;
                 }
             }
-            if MENDED {
-                if began.elapsed() >= TIMEOUT {
-                    break;
-                }
-                time::sleep(Duration::from_millis(10));
-            } else {
-                time::sleep(Duration::ZERO);
+            if MENDED && began.elapsed() >= TIMEOUT {
+                break;
             }
+            time::sleep(Duration::ZERO);
         }
         *self.answered.lock() = true;
         self.came.notify_one();

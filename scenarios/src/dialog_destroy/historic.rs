@@ -1,7 +1,7 @@
 //! The dialog as upstream counts and locks it.
 
 use sim::ledger::{self, ResourceId};
-use sim::sync::{Arc, Mutex};
+use sim::sync::{Arc, Mutex, MutexGuard};
 
 /// What upstream did, or does since.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +18,6 @@ pub(super) enum Version {
 
 pub(super) struct Dialog {
     version: Version,
-    /// The user agent's set: whether this dialog is in it.
-    is_registered: Mutex<bool>,
     /// Upstream's is recursive, and given back as often as it was taken; nobody here takes it twice.
     lock: Mutex<State>,
     resource: ResourceId,
@@ -37,42 +35,43 @@ impl Dialog {
     /// A dialog with a session: the call.
     pub(super) fn open(version: Version) -> Arc<Self> {
         let state = State { sessions: 1, ..State::default() };
-        let resource = ledger::register("dialog");
-        Arc::new(Dialog { version, is_registered: Mutex::new(true), lock: Mutex::new(state), resource })
+        Arc::new(Dialog { version, lock: Mutex::new(state), resource: ledger::register("dialog") })
     }
 
     /// The call ends.
     pub(super) fn hang_up(&self) {
-        if !*self.is_registered.lock() {
-            return;
+        if let Some(mut state) = self.inc_lock() {
+            // The call's own session.
+            state.sessions -= 1;
+            self.dec_lock(state);
         }
-        self.lock.lock().sessions += 1;
-        // The call's own session.
-        self.lock.lock().sessions -= 1;
-        self.dec_lock();
     }
 
-    /// A message of this dialog, which is looked up, and makes a transaction in these versions.
+    /// A message of this dialog, which makes a transaction in these versions.
     pub(super) fn on_response(&self) {
-        if !*self.is_registered.lock() {
-            return;
+        if let Some(mut state) = self.inc_lock() {
+            state.transactions += u32::from(self.leaves_transaction());
+            self.dec_lock(state);
         }
-        let mut state = self.lock.lock();
-        state.sessions += 1;
-        if self.leaves_transaction() && !state.is_destroyed {
-            state.transactions += 1;
-        }
-        drop(state);
-        self.dec_lock();
     }
 
     fn leaves_transaction(&self) -> bool {
         matches!(self.version, Version::Patched18e80e3 | Version::Unlocking)
     }
 
-    /// Gives back what was taken; the last one destroys.
-    fn dec_lock(&self) {
+    /// Takes the lock and counts its user. Looking the dialog up and taking its lock are one step: the user agent tries the lock with its
+    /// own mutex held, under which a destroyed dialog has left it. So who comes after the end finds none; that is not this bug.
+    fn inc_lock(&self) -> Option<MutexGuard<'_, State>> {
         let mut state = self.lock.lock();
+        if state.is_destroyed {
+            return None;
+        }
+        state.sessions += 1;
+        Some(state)
+    }
+
+    /// Gives back what was taken; the last one destroys.
+    fn dec_lock(&self, mut state: MutexGuard<'_, State>) {
         state.sessions -= 1;
         if state.sessions > 0 || state.transactions > 0 {
             return;
@@ -92,19 +91,13 @@ impl Dialog {
             return;
         }
         state.is_destroyed = true;
-        *self.is_registered.lock() = false;
         ledger::release(self.resource);
     }
 
     /// The transaction that was left ends, and with it the dialog.
     pub(super) fn close(&self) {
-        let mut state = self.lock.lock();
-        let left = std::mem::take(&mut state.transactions);
-        if left == 0 || state.is_destroyed {
-            return;
-        }
-        state.sessions += 1;
-        drop(state);
-        self.dec_lock();
+        let Some(mut state) = self.inc_lock() else { return };
+        state.transactions = 0;
+        self.dec_lock(state);
     }
 }

@@ -16,7 +16,8 @@ pub trait Application: Send + Sync + 'static {
     /// Something happened to a call. The call may be over when this is told.
     fn on_call(&self, event: CallEvent, callback: &mut Callback<'_>);
 
-    /// A message is to be sent to the peer of this dialog. In order with the events of its call.
+    /// A message is to be sent to the peer of this dialog. In order with the events of its call. Where it cannot be sent, `callback` may
+    /// ask for the call to end.
     fn send(&self, dialog: &DialogId, message: &[u8], callback: &mut Callback<'_>);
 }
 
