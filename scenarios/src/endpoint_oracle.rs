@@ -9,7 +9,7 @@ use sim::sync::{Arc, Mutex, ReentrantMutex};
 use sim::time::{self, Duration, Instant};
 use stack::endpoint::{
     AcquireError, Application, CallEvent, CallHandle, CallState, Callback, CreateError, DialogError, DialogId, Endpoint,
-    EndpointConfig, Held, Input, Turn, Usage, UsageId,
+    EndpointConfig, Held, Input, Permit, Turn, Usage, UsageId, level,
 };
 use std::collections::BTreeMap;
 
@@ -29,10 +29,14 @@ pub(crate) enum Operation {
     Input,
     /// Ends all calls, and takes no more.
     Close,
+    /// Looks at a dialog by its id, as a message comes to it.
+    Find,
+    /// Holds the user agent's lock and then the endpoint's.
+    List,
 }
 
 impl Operation {
-    pub(crate) const ALL: [Operation; 7] = [
+    pub(crate) const ALL: [Operation; 9] = [
         Operation::Read,
         Operation::Make,
         Operation::HangUp,
@@ -40,7 +44,13 @@ impl Operation {
         Operation::Usage,
         Operation::Input,
         Operation::Close,
+        Operation::Find,
+        Operation::List,
     ];
+
+    fn is_of_no_call(self) -> bool {
+        matches!(self, Operation::Make | Operation::Close | Operation::Find | Operation::List)
+    }
 }
 
 const CALLS_MAX: usize = 3;
@@ -65,6 +75,10 @@ struct Calls {
     holding: bool,
     /// The endpoint was told to close, and hangs up what it finds: the model learns that when it looks.
     closing: bool,
+    /// Callbacks take their time, some of them.
+    slow: Option<Duration>,
+    /// How often a call or a dialog was said to be over.
+    stale: u64,
 }
 
 /// A call as its operations have it.
@@ -76,6 +90,8 @@ struct Known {
     told: Option<CallState>,
     /// A callback of it goes on.
     called: bool,
+    /// It is being hung up by who does not have the dialog: the model learns that when it looks.
+    ending: bool,
 }
 
 impl Known {
@@ -88,10 +104,87 @@ impl Known {
     }
 }
 
+impl Oracle {
+    /// As [`World::with`], from any permit.
+    fn with<R>(
+        &self,
+        endpoint: &Endpoint,
+        root: &mut Permit<'_, level::Root>,
+        call: CallHandle,
+        f: impl FnOnce(&mut Held<'_>, &mut Known) -> R,
+    ) -> Option<R> {
+        let result = endpoint.with_call(root, call, |dialog, _| {
+            invariant!(dialog.call() == call, "{call} is {}", dialog.call());
+            self.known(dialog, f)
+        });
+        self.had(Some(call), result)
+    }
+
+    /// What is known of the dialog that is held is how it is.
+    fn known<R>(&self, dialog: &mut Held<'_>, f: impl FnOnce(&mut Held<'_>, &mut Known) -> R) -> R {
+        let mut calls = self.calls.lock();
+        let (call, closing) = (dialog.call(), calls.closing);
+        let known = calls.known.entry(call).or_default();
+        let number = &dialog.id().call_id;
+        invariant!(*number == known.dialog.to_string(), "{call} of dialog {} is of {number}", known.dialog);
+        if (closing || known.ending) && dialog.state() == CallState::Disconnected {
+            known.state = Some(CallState::Disconnected);
+        }
+        let is_known = (known.state(), known.usages.len());
+        invariant!((dialog.state(), dialog.usages()) == is_known, "{call} is {dialog:?}, and was {is_known:?}");
+        f(dialog, known)
+    }
+
+    /// What is acceptable of an acquisition.
+    fn had<R>(&self, call: Option<CallHandle>, result: Result<R, AcquireError>) -> Option<R> {
+        let mut calls = self.calls.lock();
+        match result {
+            Ok(value) => return Some(value),
+            Err(AcquireError::Stale(stale)) => {
+                calls.stale += 1;
+                let is_over = |known: &Known| {
+                    known.usages.is_empty() && (known.state() == CallState::Disconnected || known.ending || calls.closing)
+                };
+                invariant!(call == Some(stale.call), "{call:?} was asked for, and {} is said to be over", stale.call);
+                invariant!(calls.known.get(&stale.call).is_some_and(is_over), "{} is said to be over, and goes on", stale.call);
+            }
+            Err(AcquireError::TimedOut { deadline }) => {
+                let is_slow = time::has_run_ahead() || calls.holding;
+                invariant!(is_slow, "{call:?} was not had in {deadline:?}, though nothing was slow");
+            }
+            Err(error) => sim::violated(format!("the endpoint says: {error}")),
+        }
+        None
+    }
+
+    fn hang_up(&self, endpoint: &Endpoint, root: &mut Permit<'_, level::Root>, call: CallHandle) {
+        if below(2) == 1 {
+            self.calls.lock().known.entry(call).or_default().ending = true;
+            let ended = endpoint.hang_up(root, call);
+            self.had(Some(call), ended);
+            return;
+        }
+        // Known beforehand, as the callback comes before it returns.
+        let before = self.with(endpoint, root, call, |dialog, known| {
+            let goes_on = dialog.hang_up();
+            invariant!(goes_on == (known.state() != CallState::Disconnected), "{call} was hung up: {goes_on}");
+            known.state = Some(CallState::Disconnected);
+        });
+        if before.is_some() {
+            let again = endpoint.hang_up(root, call);
+            invariant!(self.had(Some(call), again) != Some(true), "{call} was hung up twice");
+        }
+    }
+}
+
+fn dialog_id(number: usize) -> DialogId {
+    DialogId { call_id: number.to_string(), local_tag: "ours".to_owned(), remote_tag: String::new() }
+}
+
 struct User(Arc<Oracle>);
 
 impl Application for User {
-    fn on_call(&self, event: CallEvent, _callback: &mut Callback<'_>) {
+    fn on_call(&self, event: CallEvent, callback: &mut Callback<'_>) {
         {
             let mut calls = self.0.calls.lock();
             let known = calls.known.entry(event.call).or_default();
@@ -101,10 +194,23 @@ impl Application for User {
             known.told = Some(event.state);
         }
         drop(self.0.application.lock());
+        let slow = self.0.calls.lock().slow;
+        if let Some(duration) = slow.filter(|_| below(2) == 1) {
+            time::sleep(duration);
+        }
+        // Gives the call up, or not.
+        if event.state != CallState::Disconnected && below(2) == 0 {
+            let oracle = Arc::clone(&self.0);
+            let asked = callback.then(move |endpoint, root| {
+                let _operation = sim::operation("call.request", None);
+                oracle.hang_up(endpoint, root, event.call);
+            });
+            invariant!(asked == Ok(()), "a request of {} was refused: {asked:?}", event.call);
+        }
         self.0.calls.lock().known.entry(event.call).or_default().called = false;
     }
 
-    fn send(&self, _dialog: &DialogId, message: &[u8]) {
+    fn send(&self, _dialog: &DialogId, message: &[u8], _: &mut Callback<'_>) {
         invariant!(message == b"ACK", "a message that nobody sent: {message:?}");
     }
 }
@@ -130,13 +236,12 @@ impl World {
     /// Makes a call of this dialog, if there is room.
     pub(crate) fn make(&self, number: usize) {
         let mut root = self.endpoint.enter().expect("a thread of the driver is outside");
-        let id = DialogId { call_id: number.to_string(), local_tag: "ours".to_owned(), remote_tag: String::new() };
         let is_new = |dialog: &mut Held<'_>| {
             let known = Known { dialog: number, ..Known::default() };
             let known = self.oracle.calls.lock().known.insert(dialog.call(), known);
             invariant!(known.is_none(), "{} is the name of an earlier call", dialog.call());
         };
-        match self.endpoint.make_call(&mut root, id, |dialog, _| is_new(dialog)) {
+        match self.endpoint.make_call(&mut root, dialog_id(number), |dialog, _| is_new(dialog)) {
             Ok(_) | Err(CreateError::Exists { .. } | CreateError::Full { .. } | CreateError::Closed) => {}
             Err(error) => sim::violated(format!("the endpoint says: {error}")),
         }
@@ -145,39 +250,33 @@ impl World {
     /// Does something to a call, under its dialog's lock, with what is known of it.
     fn with<R>(&self, call: CallHandle, f: impl FnOnce(&mut Held<'_>, &mut Known) -> R) -> Option<R> {
         let mut root = self.endpoint.enter().expect("a thread of the driver is outside");
-        let result = self.endpoint.with_call(&mut root, call, |dialog, _| {
-            let mut calls = self.oracle.calls.lock();
-            let closing = calls.closing;
-            let known = calls.known.entry(call).or_default();
-            let is = (dialog.call(), &dialog.id().call_id);
-            invariant!(is == (call, &known.dialog.to_string()), "{call} of dialog {} is {is:?}", known.dialog);
-            if closing && dialog.state() == CallState::Disconnected {
-                known.state = Some(CallState::Disconnected);
-            }
-            let is_known = (known.state(), known.usages.len());
-            invariant!((dialog.state(), dialog.usages()) == is_known, "{call} is {dialog:?}, and was {is_known:?}");
-            f(dialog, known)
-        });
-        self.had(call, result)
+        self.oracle.with(&self.endpoint, &mut root, call, f)
     }
 
-    /// What is acceptable of an acquisition.
-    fn had<R>(&self, call: CallHandle, result: Result<R, AcquireError>) -> Option<R> {
-        match result {
-            Ok(value) => return Some(value),
-            Err(AcquireError::Stale(_)) => {
-                let calls = self.oracle.calls.lock();
-                let is_over =
-                    |known: &Known| known.usages.is_empty() && (known.state() == CallState::Disconnected || calls.closing);
-                invariant!(calls.known.get(&call).is_some_and(is_over), "{call} is said to be over, and goes on");
-            }
-            Err(AcquireError::TimedOut { deadline }) => {
-                let is_slow = time::has_run_ahead() || self.oracle.calls.lock().holding;
-                invariant!(is_slow, "{call} was not had in {deadline:?}, though nothing was slow");
-            }
-            Err(error) => sim::violated(format!("the endpoint says: {error}")),
+    /// Looks at the dialog of this number.
+    fn find(&self, number: usize) {
+        let mut root = self.endpoint.enter().expect("a thread of the driver is outside");
+        let id = dialog_id(number);
+        let found = self.endpoint.with_dialog(&mut root, &id, |dialog, _| {
+            invariant!(*dialog.id() == id, "{id} is {}", dialog.id());
+            self.oracle.known(dialog, |_, _| ());
+        });
+        match found {
+            Err(AcquireError::NoSuchDialog { .. }) => self.oracle.calls.lock().stale += 1,
+            // What it is of is not known here, and what is acceptable is the same.
+            other => _ = self.oracle.had(None, other),
         }
-        None
+    }
+
+    /// The set and the slots hold the same dialogs, whoever looks.
+    fn list(&self) {
+        let mut root = self.endpoint.enter().expect("a thread of the driver is outside");
+        let (set, mut permit) = self.endpoint.dialogs(&mut root);
+        let (slots, _) = self.endpoint.calls(&mut permit);
+        let mut of_calls: Vec<&DialogId> = slots.handles().filter_map(|call| slots.dialog_id(call).ok()).collect();
+        of_calls.sort();
+        invariant!(set.ids().eq(of_calls.iter().copied()), "the set has {set:?}, the slots {of_calls:?}");
+        invariant!(of_calls.len() <= CALLS_MAX, "{} calls of {CALLS_MAX}", of_calls.len());
     }
 
     /// As it must not be: with the application's mutex around the call in.
@@ -194,15 +293,17 @@ impl World {
                 count => calls.known.keys().nth(below(count)).copied(),
             }
         };
-        let Some(call) = any.filter(|_| !matches!(operation, Operation::Make | Operation::Close)) else {
+        let Some(call) = any.filter(|_| !operation.is_of_no_call()) else {
             return match operation {
                 Operation::Close => self.close(),
+                Operation::Find => self.find(below(CALLS_MAX)),
+                Operation::List => self.list(),
                 // On loom, where nothing is drawn, the one that is not there yet.
                 _ => self.make((below(CALLS_MAX) + 1) % CALLS_MAX),
             };
         };
         match operation {
-            Operation::Make | Operation::Close => {}
+            Operation::Make | Operation::Close | Operation::Find | Operation::List => {}
             Operation::Read => _ = self.with(call, |_, _| ()),
             Operation::HangUp => self.hang_up(call),
             Operation::State => {
@@ -232,13 +333,25 @@ impl World {
             }
             Operation::Input => {
                 let _operation = sim::operation("call.input", None);
-                self.with(call, |dialog, known| {
-                    let Some(usage) = known.usages.pop() else { return };
+                let ended = self.with(call, |dialog, known| {
+                    let usage = known.usages.pop()?;
+                    if below(2) == 1 {
+                        let ended = dialog.end_usage(usage);
+                        invariant!(ended.is_some(), "{call} has lost a transaction");
+                        return ended;
+                    }
                     let given = dialog.input(usage, Input::Message(b"200 OK"), Instant::now());
                     invariant!(given == Ok(()), "{call}: {given:?}");
+                    None
                 });
+                drop(ended);
             }
         }
+    }
+
+    /// From now on some callbacks take so long.
+    pub(crate) fn call_slowly(&self, duration: Duration) {
+        self.oracle.calls.lock().slow = Some(duration);
     }
 
     /// Has the dialog of this call for long.
@@ -249,7 +362,7 @@ impl World {
             let _operation = sim::operation("call.held", None);
             time::sleep(duration);
         });
-        self.had(call, held);
+        self.oracle.had(Some(call), held);
     }
 
     /// Every call that there ever was.
@@ -258,17 +371,8 @@ impl World {
     }
 
     pub(crate) fn hang_up(&self, call: CallHandle) {
-        // Known beforehand, as the callback comes before it returns.
-        let before = self.with(call, |dialog, known| {
-            let goes_on = dialog.hang_up();
-            invariant!(goes_on == (known.state() != CallState::Disconnected), "{call} was hung up: {goes_on}");
-            known.state = Some(CallState::Disconnected);
-        });
-        if before.is_some() {
-            let mut root = self.endpoint.enter().expect("a thread of the driver is outside");
-            let again = self.endpoint.hang_up(&mut root, call);
-            invariant!(self.had(call, again) != Some(true), "{call} was hung up twice");
-        }
+        let mut root = self.endpoint.enter().expect("a thread of the driver is outside");
+        self.oracle.hang_up(&self.endpoint, &mut root, call);
     }
 
     fn close(&self) {
@@ -279,6 +383,7 @@ impl World {
 
     /// After all threads have ended: every call ends, and what was told and counted is what happened.
     pub(crate) fn end(&self) {
+        self.oracle.calls.lock().slow = None;
         for call in self.calls() {
             self.hang_up(call);
             for _ in 0..2 {
@@ -288,13 +393,18 @@ impl World {
         let mut root = self.endpoint.enter().expect("a thread of the driver is outside");
         let left = self.endpoint.close(&mut root);
         let counters = self.endpoint.calls(&mut root).0.counters();
-        let calls = &self.oracle.calls.lock().known;
+        let known = std::mem::take(&mut self.oracle.calls.lock().known);
         invariant!(left == 0 && counters.ended == counters.made, "{left} calls are left: {counters:?}");
-        invariant!(counters.made == calls.len() as u64, "made {}, known {}", counters.made, calls.len());
-        for (call, known) in calls.iter() {
+        invariant!(counters.made == known.len() as u64, "made {}, known {}", counters.made, known.len());
+        for (call, known) in &known {
             invariant!(known.told == Some(CallState::Disconnected), "{call} was told {:?} last", known.told);
         }
         invariant!(counters.callback_panics == 0, "a callback panicked");
+        let calls = self.oracle.calls.lock();
+        // What the endpoint's own close found to be over is not known here.
+        let is_counted = if calls.closing { counters.stale >= calls.stale } else { counters.stale == calls.stale };
+        invariant!(is_counted, "{} handles and ids were stale, and {} were counted", calls.stale, counters.stale);
+        drop(calls);
         invariant!(self.endpoint.dialogs(&mut root).0.ids().count() == 0, "the user agent knows a dialog of no call");
         let id = DialogId { call_id: "late".to_owned(), local_tag: "ours".to_owned(), remote_tag: String::new() };
         let late = self.endpoint.make_call(&mut root, id, |_, _| ());

@@ -17,7 +17,7 @@ impl<F: Fn(CallEvent, &mut Callback<'_>) + Send + Sync + 'static> Application fo
         (self.0)(event, callback);
     }
 
-    fn send(&self, _dialog: &DialogId, _message: &[u8]) {}
+    fn send(&self, _dialog: &DialogId, _message: &[u8], _: &mut Callback<'_>) {}
 }
 
 fn endpoint(config: EndpointConfig, on_call: impl Fn(CallEvent, &mut Callback<'_>) + Send + Sync + 'static) -> Arc<Endpoint> {
@@ -400,4 +400,118 @@ fn usages_are_dropped_without_the_lock_of_their_dialog() {
     let seen: Vec<Result<(), AcquireError>> = std::mem::take(&mut *seen.lock());
     assert_eq!(seen[..3], [Ok(()), Ok(()), Ok(())], "refused, given back, ended");
     assert!(matches!(seen[3..], [Err(AcquireError::Stale(_))]), "the panic ended the call: {seen:?}");
+}
+
+/// A usage whose drop panics.
+struct PanicsAtItsEnd;
+
+impl Usage for PanicsAtItsEnd {
+    fn on_input(&mut self, _input: Input<'_>, _now: sim::time::Instant, turn: &mut Turn<'_>) {
+        turn.end();
+    }
+}
+
+impl Drop for PanicsAtItsEnd {
+    fn drop(&mut self) {
+        panic!("a usage panics at its end");
+    }
+}
+
+#[test]
+fn each_drop_that_panics_is_one_panic() {
+    let endpoint = endpoint(EndpointConfig { usages_max: 0, ..QUICK }, |_, _| {});
+    let call = make_call(&endpoint, 0);
+    let mut root = endpoint.enter().unwrap();
+    let refused = endpoint.with_call(&mut root, call, |dialog, _| [(); 3].map(|()| dialog.add_usage(PanicsAtItsEnd)));
+    assert_eq!(refused, Ok([Err(DialogError::UsagesFull { usages_max: 0 }); 3]));
+    assert_eq!(endpoint.calls(&mut root).0.counters().callback_panics, 3);
+}
+
+#[test]
+fn what_a_dialog_leaves_is_dropped_though_a_callback_of_it_goes_on() {
+    let (called, calls) = sim::sync::channel::bounded::<()>(1);
+    let (done, ends) = sim::sync::channel::bounded::<()>(1);
+    let ends = Mutex::new(ends);
+    let endpoint = endpoint(EndpointConfig { usages_max: 0, ..QUICK }, move |event, _| {
+        if event.state == CallState::Early {
+            called.send(()).unwrap();
+            ends.lock().recv().unwrap();
+        }
+    });
+    let call = make_call(&endpoint, 0);
+    let theirs = Arc::clone(&endpoint);
+    let in_callback = thread::spawn(move || {
+        let mut root = theirs.enter().unwrap();
+        theirs.with_call(&mut root, call, |dialog, _| dialog.set_state(CallState::Early)).unwrap()
+    });
+    calls.recv().unwrap();
+    let dropped: Arc<Mutex<Vec<&'static str>>> = Arc::default();
+    let mut root = endpoint.enter().unwrap();
+    for count in 1..100 {
+        let usage = Transaction(Arc::clone(&dropped));
+        endpoint.with_call(&mut root, call, |dialog, _| dialog.add_usage(usage)).unwrap().unwrap_err();
+        assert_eq!(dropped.lock().len(), count, "there would be as many as come while the callback goes on");
+    }
+    done.send(()).unwrap();
+    assert_eq!(in_callback.join().unwrap(), Ok(()));
+}
+
+#[test]
+fn a_handle_is_no_call_of_another_endpoint() {
+    let [one, other] = [(); 2].map(|()| endpoint(QUICK, |_, _| {}));
+    let (call, others) = (make_call(&one, 0), make_call(&other, 0));
+    assert_ne!(call, others);
+    let mut root = one.enter().unwrap();
+    assert_eq!(other.hang_up(&mut root, call), Err(AcquireError::Stale(StaleCall { call, generation: None })));
+    assert_eq!(other.hang_up(&mut root, others), Ok(true));
+    assert_eq!(one.hang_up(&mut root, call), Ok(true));
+}
+
+#[test]
+fn all_calls_together_are_waited_for_as_one_is() {
+    let deadline = Duration::from_millis(400);
+    let endpoint = endpoint(EndpointConfig { acquire_deadline: deadline, ..QUICK }, |_, _| {});
+    let calls: Vec<CallHandle> = (0..4).map(|number| make_call(&endpoint, number)).collect();
+    let closes = || {
+        let mut root = endpoint.enter().unwrap();
+        let began = sim::time::Instant::now();
+        assert_eq!(endpoint.close(&mut root), 3, "the last one is not held");
+        let took = began.elapsed();
+        assert!((deadline..2 * deadline).contains(&took), "{took:?}");
+    };
+    while_held(&endpoint, calls[0], || while_held(&endpoint, calls[1], || while_held(&endpoint, calls[2], closes)));
+}
+
+#[test]
+fn who_waits_without_end_has_it_some_time() {
+    let endpoint = endpoint(EndpointConfig { acquire_deadline: Duration::MAX, ..QUICK }, |_, _| {});
+    let call = make_call(&endpoint, 0);
+    let mut other = None;
+    while_held(&endpoint, call, || {
+        let endpoint = Arc::clone(&endpoint);
+        other = Some(thread::spawn(move || {
+            let mut root = endpoint.enter().unwrap();
+            endpoint.hang_up(&mut root, call)
+        }));
+        sim::time::sleep(Duration::from_millis(20));
+    });
+    assert_eq!(other.unwrap().join().unwrap(), Ok(true));
+}
+
+#[test]
+fn a_usage_is_none_of_another_dialog() {
+    let endpoint = endpoint(QUICK, |_, _| {});
+    let dropped: Arc<Mutex<Vec<&'static str>>> = Arc::default();
+    let calls = [make_call(&endpoint, 0), make_call(&endpoint, 1)];
+    let mut root = endpoint.enter().unwrap();
+    let usages = calls.map(|call| {
+        let usage = Transaction(Arc::clone(&dropped));
+        endpoint.with_call(&mut root, call, |dialog, _| dialog.add_usage(usage)).unwrap().unwrap()
+    });
+    let now = sim::time::Instant::now();
+    let given = endpoint.with_call(&mut root, calls[0], |dialog, _| {
+        (dialog.input(usages[1], Input::Timer(7), now), dialog.end_usage(usages[1]).is_none(), dialog.usages())
+    });
+    assert_eq!(given, Ok((Err(DialogError::NoSuchUsage), true, 1)));
+    assert!(dropped.lock().is_empty());
 }

@@ -70,10 +70,11 @@ pub(super) fn slot_reuse() {
     calls.end();
 }
 
-/// A callback has the first call's dialog for long, an operator sets the clock to and fro, and three users do two things each.
+/// A user has the first call's dialog for long, callbacks take as long, an operator sets the clock to and fro, and three users do two things each.
 pub(super) fn any() {
     const OPERATIONS: [Operation; 3] = [Operation::HangUp, Operation::Make, Operation::Read];
     let calls = Reuse::new();
+    calls.world.call_slowly(CALLBACK);
     let spawn = |name, work: Box<dyn FnOnce(&Reuse) + Send>| {
         let calls = Arc::clone(&calls);
         thread::Builder::new().name(name).spawn(move || work(&calls)).expect("the engine makes threads")

@@ -212,6 +212,7 @@ const MUST_SEE: MustSee = MustSee {
         "endpoint.close",
         "call.input",
         "call.set_state",
+        "call.request",
     ],
     never: &[],
     not_driven: &[],

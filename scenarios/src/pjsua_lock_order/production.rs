@@ -65,6 +65,8 @@ pub(super) fn pairs() -> Vec<Subject> {
         "usage" => Operation::Usage,
         "input" => Operation::Input,
         "close" => Operation::Close,
+        "find" => Operation::Find,
+        "list" => Operation::List,
     ])
 }
 

@@ -17,7 +17,7 @@ pub trait Application: Send + Sync + 'static {
     fn on_call(&self, event: CallEvent, callback: &mut Callback<'_>);
 
     /// A message is to be sent to the peer of this dialog. In order with the events of its call.
-    fn send(&self, dialog: &DialogId, message: &[u8]);
+    fn send(&self, dialog: &DialogId, message: &[u8], callback: &mut Callback<'_>);
 }
 
 /// What a callback may do: lock what is the application's, and ask for what is done when it has returned.

@@ -10,7 +10,8 @@ use std::time::Duration;
 pub struct StaleCall {
     /// The handle.
     pub call: CallHandle,
-    /// The generation of its slot now: that of the handle where no other call is in it yet. `None`: there never was such a slot.
+    /// The generation of its slot now: that of the handle where no other call is in it yet. `None`: there never was such a slot
+    /// here, as where the handle is of another endpoint.
     pub generation: Option<u32>,
 }
 

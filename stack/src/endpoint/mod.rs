@@ -30,7 +30,7 @@
 //!         }
 //!     }
 //!
-//!     fn send(&self, _dialog: &DialogId, _message: &[u8]) {}
+//!     fn send(&self, _dialog: &DialogId, _message: &[u8], _callback: &mut Callback<'_>) {}
 //! }
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -63,7 +63,7 @@ pub use outbox::CallEvent;
 
 use calls::Slots;
 use gate::{Gate, Inside, Refusal};
-use outbox::{Delivery, Outbox, Outgoing};
+use outbox::{Outbox, Outgoing};
 use requests::Delivering;
 use sim::sync::{Arc, Mutex, MutexGuard};
 use sim::time::{Duration, Instant};
@@ -250,13 +250,9 @@ impl Endpoint {
     where
         L: LockBefore<level::Dialog>,
     {
-        let shared = {
-            let mut calls = self.calls.lock();
-            let found = calls.slots.find(call).map(Arc::clone);
-            calls.counters.stale += u64::from(found.is_err());
-            found?
-        };
-        self.acquire(&shared, permit, f).map_err(|refusal| self.refused(refusal, || self.stale(call).into()))
+        let shared = self.find(call)?;
+        self.acquire(&shared, permit, self.config.acquire_deadline, f)
+            .map_err(|refusal| self.refused(refusal, || self.stale(call).into()))
     }
 
     /// As [`Endpoint::with_call`], for who knows the dialog's id: what a message names.
@@ -275,13 +271,13 @@ impl Endpoint {
     where
         L: LockBefore<level::Dialog>,
     {
-        let none = || AcquireError::NoSuchDialog { id: id.clone() };
-        let found = self.dialogs.lock().get(id).map(Arc::clone);
-        let Some(shared) = found else {
+        let none = || {
             self.calls.lock().counters.stale += 1;
-            return Err(none());
+            AcquireError::NoSuchDialog { id: id.clone() }
         };
-        self.acquire(&shared, permit, f).map_err(|refusal| self.refused(refusal, none))
+        let found = self.dialogs.lock().get(id).map(Arc::clone);
+        let shared = found.ok_or_else(none)?;
+        self.acquire(&shared, permit, self.config.acquire_deadline, f).map_err(|refusal| self.refused(refusal, none))
     }
 
     /// Ends a call. True if it went on; its dialog goes when its last usage has ended.
@@ -292,12 +288,13 @@ impl Endpoint {
     where
         L: LockBefore<level::Dialog>,
     {
-        let _operation = sim::operation("endpoint.hang_up", self.config.acquire_deadline);
+        // No deadline: it has one for the dialog, and then is the application's, whose callbacks take the time that they take.
+        let _operation = sim::operation("endpoint.hang_up", None);
         self.with_call(permit, call, |dialog, _| dialog.hang_up())
     }
 
     /// Takes no calls any more, and ends those that there are. How many are left: those whose usages have not ended, and those
-    /// whose dialog was not had. It may be called again.
+    /// whose dialog was not had. It waits for all of them together as long as it would for one, and may be called again.
     pub fn close<L>(&self, permit: &mut Permit<'_, L>) -> usize
     where
         L: LockBefore<level::Dialog>,
@@ -308,9 +305,19 @@ impl Endpoint {
             calls.closed = true;
             calls.slots.handles().collect()
         };
+        let mut patience = self.config.acquire_deadline;
         for call in calls {
-            // One that is over by now is what is wanted; one that is not had is left, and counted.
-            let _ = self.hang_up(permit, call);
+            // One that is over by now is what is wanted.
+            let Ok(shared) = self.find(call) else { continue };
+            let _operation = sim::operation("endpoint.hang_up", None);
+            let (began, mut had) = (Instant::now(), None);
+            let hung_up = self.acquire(&shared, permit, patience, |dialog, _| {
+                had = Some(Instant::now());
+                dialog.hang_up()
+            });
+            patience = patience.saturating_sub(had.unwrap_or_else(Instant::now).saturating_duration_since(began));
+            // One that is not had is left, and counted.
+            let _ = hung_up.map_err(|refusal| self.refused(refusal, || self.stale(call).into()));
         }
         self.calls.lock().slots.len()
     }
@@ -352,11 +359,20 @@ impl Endpoint {
         free
     }
 
+    /// The dialog of a call. The reference keeps it, and not the call from its end.
+    fn find(&self, call: CallHandle) -> Result<Arc<Shared>, StaleCall> {
+        let mut calls = self.calls.lock();
+        let found = calls.slots.find(call).map(Arc::clone);
+        calls.counters.stale += u64::from(found.is_err());
+        found
+    }
+
     /// Stands in the dialog's line, and gives it to `f`.
     fn acquire<L, R>(
         &self,
         shared: &Arc<Shared>,
         permit: &mut Permit<'_, L>,
+        patience: Duration,
         f: impl FnOnce(&mut Held<'_>, &mut Permit<'_, level::Dialog>) -> R,
     ) -> Result<R, Refusal>
     where
@@ -364,7 +380,7 @@ impl Endpoint {
     {
         let inside = {
             let _operation = sim::operation("endpoint.acquire", self.config.acquire_deadline);
-            shared.gate.enter(Instant::now() + self.config.acquire_deadline, self.config.waiters_max)?
+            shared.gate.enter(Instant::now() + patience, self.config.waiters_max)?
         };
         Ok(self.hold(shared, inside, &mut permit.below(), f))
     }
@@ -404,25 +420,20 @@ impl Endpoint {
             while let Some(request) = delivering.next() {
                 self.survive(|| request(self, &mut Permit::root()));
             }
-            match shared.outbox.next(begins) {
-                Delivery::Nothing => return,
-                Delivery::Drop(remains) => self.survive(|| drop(remains)),
-                Delivery::Do(Outgoing::Message(message)) => {
-                    let _operation = sim::operation("endpoint.callback", None);
-                    self.survive(|| self.application.send(&shared.id, &message));
-                }
-                Delivery::Do(Outgoing::Event(event)) => self.call_back(event, &delivering),
-            }
+            let (remains, next) = shared.outbox.next(begins);
+            // One by one: where two panic in the drop of one list, that is the end of the process.
+            remains.into_iter().for_each(|remains| self.survive(|| drop(remains)));
+            let Some(outgoing) = next else { return };
+            let _operation = sim::operation("endpoint.callback", None);
+            let mut root = Permit::root();
+            let mut callback = Callback::new(root.below(), delivering.waiting(), self.config.requests_max);
+            self.survive(|| match outgoing {
+                Outgoing::Message(message) => self.application.send(&shared.id, &message, &mut callback),
+                Outgoing::Event(event) => self.application.on_call(event, &mut callback),
+            });
+            delivering.ask(callback.into_requests());
             begins = false;
         }
-    }
-
-    fn call_back(&self, event: CallEvent, delivering: &Delivering<'_>) {
-        let _operation = sim::operation("endpoint.callback", None);
-        let mut root = Permit::root();
-        let mut callback = Callback::new(root.below(), delivering.waiting(), self.config.requests_max);
-        self.survive(|| self.application.on_call(event, &mut callback));
-        delivering.ask(callback.into_requests());
     }
 
     /// Calls the application. A panic is counted; the panic's value is the application's too, and one whose drop panics is left where it

@@ -13,5 +13,5 @@ impl Application for Calls {
         std::thread::spawn(move || drop(permit));
     }
 
-    fn send(&self, _: &DialogId, _: &[u8]) {}
+    fn send(&self, _: &DialogId, _: &[u8], _: &mut Callback<'_>) {}
 }

@@ -11,5 +11,5 @@ impl Application for Calls {
         let _ = callback.hang_up(event.call);
     }
 
-    fn send(&self, _: &DialogId, _: &[u8]) {}
+    fn send(&self, _: &DialogId, _: &[u8], _: &mut Callback<'_>) {}
 }

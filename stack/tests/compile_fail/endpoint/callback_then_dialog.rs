@@ -12,5 +12,5 @@ impl Application for Calls {
         let _ = self.endpoint.hang_up(callback.permit(), event.call);
     }
 
-    fn send(&self, _: &DialogId, _: &[u8]) {}
+    fn send(&self, _: &DialogId, _: &[u8], _: &mut Callback<'_>) {}
 }

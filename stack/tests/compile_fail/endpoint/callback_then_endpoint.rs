@@ -12,5 +12,5 @@ impl Application for Calls {
         let _ = self.endpoint.calls(callback.permit());
     }
 
-    fn send(&self, _: &DialogId, _: &[u8]) {}
+    fn send(&self, _: &DialogId, _: &[u8], _: &mut Callback<'_>) {}
 }

@@ -14,5 +14,5 @@ impl Application for Calls {
         drop(guard);
     }
 
-    fn send(&self, _: &DialogId, _: &[u8]) {}
+    fn send(&self, _: &DialogId, _: &[u8], _: &mut Callback<'_>) {}
 }

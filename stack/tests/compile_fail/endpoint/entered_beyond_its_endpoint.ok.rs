@@ -13,5 +13,5 @@ struct Nobody;
 
 impl Application for Nobody {
     fn on_call(&self, _: CallEvent, _: &mut Callback<'_>) {}
-    fn send(&self, _: &DialogId, _: &[u8]) {}
+    fn send(&self, _: &DialogId, _: &[u8], _: &mut Callback<'_>) {}
 }
