@@ -335,6 +335,9 @@ mod tests {
         assert!(schedule(&mut state, 7, 0).1);
         assert_eq!(step(&mut state, &config, 0), "sleep until");
         assert!(state.wakes() && !state.wakes());
+        assert_eq!(step(&mut state, &config, 0), "sleep until");
+        assert_eq!(step(&mut state, &config, 7), "call");
+        assert!(!schedule(&mut state, 7, 7).1 && !state.wakes(), "it woke by itself, and will look");
     }
 
     #[test]
