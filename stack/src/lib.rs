@@ -9,4 +9,5 @@ pub mod buffer;
 mod corpus;
 pub mod media;
 pub mod rtp;
+pub mod session;
 pub mod srtp;
