@@ -416,7 +416,7 @@ impl Both {
             10 => {
                 // Most sessions are to live for a while.
                 if detail > 180 || self.model.reason.is_some() {
-                    self.end(if detail % 2 == 0 { EndReason::Terminated } else { EndReason::Bye });
+                    self.end(if detail.is_multiple_of(2) { EndReason::Terminated } else { EndReason::Bye });
                 }
             }
             _ => {
