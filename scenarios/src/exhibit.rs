@@ -74,6 +74,8 @@ pub struct On {
     pub schedules: Option<u64>,
     /// One run here, where the engine tells the story in its own way: turmoil has tasks and no threads.
     pub body: Option<fn()>,
+    /// One of the many pairs of operations: it runs where its subject is named or pairs are asked for, and not in a run of everything.
+    pub is_pair: bool,
 }
 
 /// What a check must come to.
@@ -141,6 +143,7 @@ impl On {
             strategy: StrategyName::Random,
             schedules: None,
             body: None,
+            is_pair: false,
         }
     }
 
@@ -167,6 +170,12 @@ impl On {
     /// With a body of its own.
     pub fn body(mut self, body: fn()) -> Self {
         self.body = Some(body);
+        self
+    }
+
+    /// As one of the pairs.
+    pub fn as_pair(mut self) -> Self {
+        self.is_pair = true;
         self
     }
 

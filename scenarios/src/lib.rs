@@ -8,6 +8,7 @@ pub mod double_clock_stop;
 pub mod exhibit;
 pub mod feedback_as_rtp;
 mod inputs;
+pub mod pairs;
 pub mod program;
 pub mod rekey_under_rx;
 pub mod retransmit_join;

@@ -7,7 +7,9 @@
 pub mod buffer;
 #[cfg(test)]
 mod corpus;
+pub mod endpoint;
 pub mod media;
 pub mod rtp;
 pub mod session;
 pub mod srtp;
+pub mod timer;

@@ -76,6 +76,9 @@ pub(crate) struct RunArguments {
     /// The engines to run on: loom, shuttle, turmoil, cases, or real for a stress run.
     #[arg(long = "engine", value_name = "ENGINE")]
     pub(crate) engines: Vec<String>,
+    /// With the checks of every two operations of our stack at once, on loom.
+    #[arg(long)]
+    pub(crate) pairs: bool,
     #[command(flatten)]
     pub(crate) effort: Effort,
     /// How long the whole run may take, as 30s, 5m or 8h. What is sampled is sampled for its share of it.

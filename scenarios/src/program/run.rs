@@ -21,7 +21,8 @@ pub(crate) fn list(json: Option<&Path>) -> Result<bool, Failure> {
         for subject in &exhibit.subjects {
             text.push_str(&format!("  {:<34} {}\n", subject.name, subject.about));
             for on in &subject.on {
-                text.push_str(&format!("  {:<34}   on {}: {}\n", "", on.engine, on.expected));
+                let asked_for = if on.is_pair { " (with --pairs)" } else { "" };
+                text.push_str(&format!("  {:<34}   on {}{asked_for}: {}\n", "", on.engine, on.expected));
             }
         }
         // Nobody may read to the end; that is no error of ours.

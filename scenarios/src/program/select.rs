@@ -12,6 +12,8 @@ pub(crate) struct Selected {
     pub(crate) engine: Engine,
     /// Skipped, and counted: the engine cannot run it.
     pub(crate) is_skipped: bool,
+    /// Only where it is asked for.
+    pub(crate) is_pair: bool,
 }
 
 /// Every subject on every engine, in order.
@@ -24,6 +26,7 @@ pub(crate) fn all(exhibits: &[Exhibit]) -> Vec<Selected> {
                     row: Row::planned(exhibit, subject, on),
                     engine: on.engine,
                     is_skipped: matches!(on.expected, Expected::NotRun(_)),
+                    is_pair: on.is_pair,
                 });
             }
         }
@@ -58,6 +61,7 @@ pub(crate) fn select(exhibits: &[Exhibit], wanted: &RunArguments) -> Result<Vec<
         in_question.iter().any(|exhibit| exhibit.name == check.row.exhibit)
             && (wanted.subjects.is_empty() || wanted.subjects.contains(&check.row.subject))
             && (engines.is_empty() || engines.contains(&check.engine))
+            && (!check.is_pair || wanted.pairs || wanted.subjects.contains(&check.row.subject))
     });
     if selected.is_empty() {
         let wanted: Vec<&str> = engines.iter().map(|engine| engine.name()).collect();

@@ -1,9 +1,9 @@
 //! One process for each check: an abort is a verdict, and the rest of the run goes on.
 
-use super::arguments::{CheckArguments, Effort};
+use super::arguments::{CheckArguments, Effort, Preemptions};
 use super::select::{Selected, find_exhibit, find_on, find_subject};
 use super::{Failure, Row, choices_folder};
-use sim::StrategyName;
+use sim::{Bounds, StrategyName};
 use std::io::Read;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -75,13 +75,18 @@ fn end_with_stdin() {
     });
 }
 
-/// Runs a check in a process of its own. `None` if the run was interrupted.
-pub fn run_one(exhibit: &str, subject: &str, engine: sim::Engine) -> Option<Row> {
+/// Runs a check in a process of its own, within `bounds` where they are not its own. `None` if there is no such check.
+pub fn run_one(exhibit: &str, subject: &str, engine: sim::Engine, bounds: Option<Bounds>) -> Option<Row> {
     let exhibits = crate::exhibits();
     let selected = super::select::all(&exhibits)
         .into_iter()
         .find(|check| check.row.exhibit == exhibit && check.row.subject == subject && check.engine == engine)?;
-    run_worker(&selected, &Effort::default(), None, &AtomicBool::new(false))
+    let effort = Effort {
+        preemptions: bounds.map(|bounds| Preemptions(bounds.preemptions)),
+        firings: bounds.map(|bounds| bounds.firings),
+        ..Effort::default()
+    };
+    run_worker(&selected, &effort, None, &AtomicBool::new(false))
 }
 
 pub(super) fn run_worker(check: &Selected, effort: &Effort, budget: Option<Duration>, interrupted: &AtomicBool) -> Option<Row> {

@@ -1,0 +1,131 @@
+//! The lock of a dialog: who comes first has it first, nobody waits past a deadline, and who waits has a reference.
+//!
+//! The line outside is what makes it fair: a ticket each, and the front of the line is who holds the dialog. Its lock is taken for
+//! moments. The mutex inside is free when the front of the line takes it; it is there for what it guards, and for the order that
+//! checkers see.
+//!
+//! The upstream that this is to do better than: pjsip's `acquire_call` polls a try-lock, sleeps between its tries, and measures the
+//! time with the wall clock (pjproject 148c9dd37); `pjsip_dlg_dec_lock` gives the lock back and takes it again to destroy (#1886, #5101).
+
+use sim::ledger::{self, ResourceId};
+use sim::sync::{Condvar, Mutex, MutexGuard};
+use sim::time::Instant;
+use std::collections::VecDeque;
+
+/// A lock around `T`, with a line before it, that its last user may close for good.
+pub(super) struct Gate<T> {
+    line: Mutex<Line>,
+    /// The line has moved.
+    moved: Condvar,
+    inside: Mutex<T>,
+    resource: ResourceId,
+}
+
+struct Line {
+    next_ticket: u64,
+    /// Who holds the dialog, and then who waits, in the order in which they came. All of them are references: none closes while
+    /// another stands here.
+    tickets: VecDeque<u64>,
+    closed: bool,
+}
+
+/// Why nobody was let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It was closed.
+    Closed,
+    /// So many stand in the line.
+    Crowded,
+    /// The deadline came first.
+    TimedOut,
+}
+
+impl<T> Gate<T> {
+    /// A gate in front of `value`, entered in the ledger as `kind`.
+    #[track_caller]
+    pub(super) fn new(kind: &'static str, value: T) -> Self {
+        Gate {
+            line: Mutex::new(Line { next_ticket: 0, tickets: VecDeque::new(), closed: false }),
+            moved: Condvar::new(),
+            inside: Mutex::new(value),
+            resource: ledger::register(kind),
+        }
+    }
+
+    /// Stands in line, with at most `tickets_max` others, until it is this one's turn or the deadline.
+    pub(super) fn enter(&self, deadline: Instant, tickets_max: usize) -> Result<Inside<'_, T>, Refusal> {
+        let mut line = self.line.lock();
+        if line.closed {
+            return Err(Refusal::Closed);
+        }
+        if line.tickets.len() >= tickets_max {
+            return Err(Refusal::Crowded);
+        }
+        let ticket = line.next_ticket;
+        line.next_ticket += 1;
+        line.tickets.push_back(ticket);
+        while line.tickets.front() != Some(&ticket) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                // Nobody comes to the front for that: the front is who holds it.
+                line.tickets.retain(|other| *other != ticket);
+                return Err(Refusal::TimedOut);
+            }
+            self.moved.wait_for(&mut line, left);
+        }
+        drop(line);
+        ledger::touch(self.resource);
+        Ok(Inside { gate: self, guard: Some(self.inside.lock()) })
+    }
+}
+
+/// Holds a [`Gate`] until it leaves, or is dropped.
+pub(super) struct Inside<'a, T> {
+    gate: &'a Gate<T>,
+    /// Given back before the line moves.
+    guard: Option<MutexGuard<'a, T>>,
+}
+
+impl<T> Inside<'_, T> {
+    /// What is guarded.
+    pub(super) fn get(&mut self) -> &mut T {
+        self.guard.as_mut().expect("the guard is there until this leaves")
+    }
+
+    /// Gives it back. Where it is `done` with and nobody else stands in the line it is closed for good, in one step with the leaving: a
+    /// thread that waits has its turn first, and one that gives up meanwhile is not waited for. True if this closed it: no other
+    /// ever does, and nobody comes in after this one.
+    pub(super) fn leave(mut self, done: bool) -> bool {
+        self.go(done)
+    }
+
+    fn go(&mut self, done: bool) -> bool {
+        if self.guard.take().is_none() {
+            return false;
+        }
+        let mut line = self.gate.line.lock();
+        line.tickets.pop_front();
+        let closes = done && line.tickets.is_empty() && !line.closed;
+        line.closed |= closes;
+        drop(line);
+        match closes {
+            true => ledger::release(self.gate.resource),
+            false => self.gate.moved.notify_all(),
+        }
+        closes
+    }
+}
+
+impl<T> Drop for Inside<'_, T> {
+    fn drop(&mut self) {
+        self.go(false);
+    }
+}
+
+impl<T> Drop for Gate<T> {
+    fn drop(&mut self) {
+        if !self.line.get_mut().closed {
+            ledger::release(self.resource);
+        }
+    }
+}

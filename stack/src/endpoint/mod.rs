@@ -1,0 +1,501 @@
+//! The endpoint: calls, the dialogs that they live in, and the application that is told of them.
+//!
+//! Four kinds of locks, in one order that the compiler checks: [dialog](Held), [user agent](Endpoint::dialogs), [endpoint](Endpoint::calls),
+//! [application](ApplicationMutex). A thread [enters](Endpoint::enter) and is given the root [`Permit`]; each lock wants a permit of a
+//! level above its own and gives one that only goes further down (`order.rs`).
+//!
+//! Going up, from a call's slot or the set of dialogs to a dialog, is not locking: the lower lock gives a reference and is given back, the
+//! thread stands in the dialog's line, first come first served, until a deadline on monotonic time, and then sees whether it is still
+//! the call that it meant. Nobody waits for a dialog without a reference to it, and one ends only when the last who stands in its line
+//! gives it back with nothing left to do.
+//!
+//! What happens in a dialog is told when its lock is free: messages and callbacks wait in its outbox, and whoever gives the lock back
+//! delivers them in order. Transactions and messages plug in as [`Usage`]s, under the dialog's lock, with none of their own.
+//!
+//! The order is PJSUA-LIB's (dialog, user agent, PJSUA, application). What is not: there a callback comes with locks held.
+
+mod application;
+mod calls;
+mod dialog;
+mod error;
+mod gate;
+mod order;
+mod outbox;
+pub mod properties;
+
+pub use application::{Application, Callback};
+pub use calls::CallHandle;
+pub use dialog::{CallState, Dialog, DialogId, Held, Input, Turn, Usage, UsageId};
+pub use error::{AcquireError, CreateError, DialogError, EnterError, RequestsFull, StaleCall};
+pub use order::{ApplicationGuard, ApplicationMutex, LockBefore, Permit, level};
+pub use outbox::CallEvent;
+
+use calls::Slots;
+use gate::{Gate, Inside, Refusal};
+use outbox::{Delivery, Outbox, Outgoing};
+use sim::sync::{Arc, Mutex, MutexGuard};
+use sim::time::{Duration, Instant};
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+/// How an endpoint is set up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EndpointConfig {
+    /// How many calls there may be at once.
+    pub calls_max: usize,
+    /// How many usages a dialog may have.
+    pub usages_max: usize,
+    /// How many may have or want one dialog at once.
+    pub waiters_max: usize,
+    /// How many messages and events of one dialog may wait to be delivered. The event that a call is over has a place of its own.
+    pub outbox_max: usize,
+    /// How many requests one callback may make.
+    pub requests_max: usize,
+    /// How long who wants a dialog waits for it.
+    pub acquire_deadline: Duration,
+}
+
+impl Default for EndpointConfig {
+    /// 1,024 calls; 32 usages, 64 who wait, 64 in the outbox for each; 16 requests of a callback; two seconds for a dialog.
+    fn default() -> Self {
+        EndpointConfig {
+            calls_max: 1024,
+            usages_max: 32,
+            waiters_max: 64,
+            outbox_max: 64,
+            requests_max: 16,
+            acquire_deadline: Duration::from_secs(2),
+        }
+    }
+}
+
+/// What an endpoint has seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EndpointCounters {
+    /// Calls made.
+    pub made: u64,
+    /// Calls that were refused.
+    pub refused: u64,
+    /// Calls whose dialog has ended.
+    pub ended: u64,
+    /// Handles and ids of calls that were over.
+    pub stale: u64,
+    /// Dialogs that were not had by the deadline, or as too many wanted them.
+    pub not_acquired: u64,
+    /// Callbacks that panicked.
+    pub callback_panics: u64,
+}
+
+/// The call slots, the set of dialogs, and who is told.
+///
+/// To be called from any thread that has [entered](Endpoint::enter) it; no lock of it is held across a callback.
+pub struct Endpoint {
+    config: EndpointConfig,
+    application: Box<dyn Application>,
+    /// Before `calls` in the order.
+    dialogs: Mutex<BTreeMap<DialogId, Arc<Shared>>>,
+    calls: Mutex<Calls>,
+}
+
+struct Calls {
+    slots: Slots<Shared>,
+    counters: EndpointCounters,
+    closed: bool,
+}
+
+/// A dialog, for all who have a reference.
+struct Shared {
+    id: DialogId,
+    gate: Gate<Dialog>,
+    outbox: Outbox,
+}
+
+sim::thread_local! {
+    /// This thread has a root permit.
+    static INSIDE: Cell<bool> = Cell::new(false);
+}
+
+/// A thread that is inside: what gives it the root permit, until it is dropped. It stays on its thread; a task that has one must not
+/// await.
+#[derive(Debug)]
+pub struct Entered<'a> {
+    permit: Permit<'a, level::Root>,
+}
+
+impl Endpoint {
+    /// An endpoint without calls.
+    pub fn new(config: EndpointConfig, application: impl Application) -> Self {
+        Endpoint {
+            config,
+            application: Box::new(application),
+            dialogs: Mutex::new(BTreeMap::new()),
+            calls: Mutex::new(Calls {
+                slots: Slots::new(config.calls_max),
+                counters: EndpointCounters::default(),
+                closed: false,
+            }),
+        }
+    }
+
+    /// The root of the order, for this thread.
+    ///
+    /// # Errors
+    /// [`EnterError::Inside`]: the thread has a permit, or is in a callback, of this endpoint or another.
+    pub fn enter(&self) -> Result<Entered<'_>, EnterError> {
+        match INSIDE.with(|inside| inside.replace(true)) {
+            true => Err(EnterError::Inside),
+            false => Ok(Entered { permit: Permit::root() }),
+        }
+    }
+
+    /// Makes a call and its dialog. Nobody else sees either before `f` has returned: it has the dialog's lock from the beginning.
+    ///
+    /// # Errors
+    /// [`CreateError`]. `f` was not called.
+    ///
+    /// # Panics
+    /// As `f` does. The call is hung up then.
+    pub fn make_call<L, R>(
+        &self,
+        permit: &mut Permit<'_, L>,
+        id: DialogId,
+        f: impl FnOnce(&mut Held<'_>, &mut Permit<'_, level::Dialog>) -> R,
+    ) -> Result<(CallHandle, R), CreateError>
+    where
+        L: LockBefore<level::Dialog>,
+    {
+        let _operation = sim::operation("endpoint.make_call", None);
+        let shared = Arc::new(Shared {
+            id,
+            gate: Gate::new("dialog", Dialog::new(self.config.usages_max)),
+            outbox: Outbox::new(self.config.outbox_max),
+        });
+        // Before anybody can find it, so that the first who does waits until it is made (pjproject #3714).
+        let mut inside = match shared.gate.enter(Instant::now(), 1) {
+            Ok(inside) => inside,
+            Err(refusal) => unreachable!("nobody else knows this dialog: {refusal:?}"),
+        };
+        let mut permit = permit.below();
+        match self.publish(&shared, &mut permit) {
+            Ok(call) => {
+                inside.get().name(call);
+                Ok((call, self.hold(&shared, inside, &mut permit, f)))
+            }
+            Err(error) => {
+                inside.leave(true);
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives the dialog of a call to `f`, under its lock. Events and messages that come of it are delivered before this returns, unless
+    /// another thread is at it.
+    ///
+    /// # Errors
+    /// [`AcquireError`]. `f` was not called.
+    ///
+    /// # Panics
+    /// As `f` does; the lock is given back, and what was said before is delivered.
+    pub fn with_call<L, R>(
+        &self,
+        permit: &mut Permit<'_, L>,
+        call: CallHandle,
+        f: impl FnOnce(&mut Held<'_>, &mut Permit<'_, level::Dialog>) -> R,
+    ) -> Result<R, AcquireError>
+    where
+        L: LockBefore<level::Dialog>,
+    {
+        let shared = {
+            let mut calls = self.calls.lock();
+            let found = calls.slots.find(call).map(Arc::clone);
+            calls.counters.stale += u64::from(found.is_err());
+            found?
+        };
+        self.acquire(&shared, permit, f).map_err(|refusal| self.refused(refusal, || self.stale(call).into()))
+    }
+
+    /// As [`Endpoint::with_call`], for who knows the dialog's id: what a message names.
+    ///
+    /// # Errors
+    /// As there.
+    ///
+    /// # Panics
+    /// As there.
+    pub fn with_dialog<L, R>(
+        &self,
+        permit: &mut Permit<'_, L>,
+        id: &DialogId,
+        f: impl FnOnce(&mut Held<'_>, &mut Permit<'_, level::Dialog>) -> R,
+    ) -> Result<R, AcquireError>
+    where
+        L: LockBefore<level::Dialog>,
+    {
+        let none = || AcquireError::NoSuchDialog { id: id.clone() };
+        let found = self.dialogs.lock().get(id).map(Arc::clone);
+        let Some(shared) = found else {
+            self.calls.lock().counters.stale += 1;
+            return Err(none());
+        };
+        self.acquire(&shared, permit, f).map_err(|refusal| self.refused(refusal, none))
+    }
+
+    /// Ends a call. True if it went on; its dialog goes when its last usage has ended.
+    ///
+    /// # Errors
+    /// [`AcquireError`]: [`AcquireError::Stale`] if the call is over.
+    pub fn hang_up<L>(&self, permit: &mut Permit<'_, L>, call: CallHandle) -> Result<bool, AcquireError>
+    where
+        L: LockBefore<level::Dialog>,
+    {
+        let _operation = sim::operation("endpoint.hang_up", self.config.acquire_deadline);
+        self.with_call(permit, call, |dialog, _| dialog.hang_up())
+    }
+
+    /// Takes no calls any more, and ends those that there are. How many are left: those whose usages have not ended, and those
+    /// whose dialog was not had. It may be called again.
+    pub fn close<L>(&self, permit: &mut Permit<'_, L>) -> usize
+    where
+        L: LockBefore<level::Dialog>,
+    {
+        let _operation = sim::operation("endpoint.close", None);
+        let calls: Vec<CallHandle> = {
+            let mut calls = self.calls.lock();
+            calls.closed = true;
+            calls.slots.handles().collect()
+        };
+        for call in calls {
+            // One that is over by now is what is wanted; one that is not had is left, and counted.
+            let _ = self.hang_up(permit, call);
+        }
+        self.calls.lock().slots.len()
+    }
+
+    /// The user agent: the set of dialogs, under its lock.
+    pub fn dialogs<'a, L>(&'a self, permit: &'a mut Permit<'_, L>) -> (Dialogs<'a>, Permit<'a, level::UserAgent>)
+    where
+        L: LockBefore<level::UserAgent>,
+    {
+        (Dialogs { dialogs: self.dialogs.lock() }, permit.below())
+    }
+
+    /// The endpoint: the call slots, under their lock.
+    pub fn calls<'a, L>(&'a self, permit: &'a mut Permit<'_, L>) -> (CallSlots<'a>, Permit<'a, level::Endpoint>)
+    where
+        L: LockBefore<level::Endpoint>,
+    {
+        (CallSlots { calls: self.calls.lock() }, permit.below())
+    }
+
+    /// Puts a dialog into the set and a slot, or neither.
+    fn publish(&self, shared: &Arc<Shared>, permit: &mut Permit<'_, level::Dialog>) -> Result<CallHandle, CreateError> {
+        let (mut set, mut permit) = self.dialogs(permit);
+        let (mut slots, _) = self.calls(&mut permit);
+        let calls = &mut *slots.calls;
+        let free = match () {
+            () if calls.closed => Err(CreateError::Closed),
+            () if set.dialogs.contains_key(&shared.id) => Err(CreateError::Exists { id: shared.id.clone() }),
+            () => calls.slots.next().ok_or(CreateError::Full { calls_max: self.config.calls_max }),
+        };
+        match free {
+            Ok(call) => {
+                calls.slots.put(call, Arc::clone(shared));
+                calls.counters.made += 1;
+                set.dialogs.insert(shared.id.clone(), Arc::clone(shared));
+            }
+            Err(_) => calls.counters.refused += 1,
+        }
+        free
+    }
+
+    /// Stands in the dialog's line, and gives it to `f`.
+    fn acquire<L, R>(
+        &self,
+        shared: &Arc<Shared>,
+        permit: &mut Permit<'_, L>,
+        f: impl FnOnce(&mut Held<'_>, &mut Permit<'_, level::Dialog>) -> R,
+    ) -> Result<R, Refusal>
+    where
+        L: LockBefore<level::Dialog>,
+    {
+        let inside = {
+            let _operation = sim::operation("endpoint.acquire", self.config.acquire_deadline);
+            shared.gate.enter(Instant::now() + self.config.acquire_deadline, self.config.waiters_max)?
+        };
+        Ok(self.hold(shared, inside, &mut permit.below(), f))
+    }
+
+    /// Gives the dialog to `f`, gives it back, and does what came of it.
+    fn hold<R>(
+        &self,
+        shared: &Arc<Shared>,
+        mut inside: Inside<'_, Dialog>,
+        permit: &mut Permit<'_, level::Dialog>,
+        f: impl FnOnce(&mut Held<'_>, &mut Permit<'_, level::Dialog>) -> R,
+    ) -> R {
+        let mut held = Held { dialog: inside.get(), outbox: &shared.outbox };
+        let result = catch_unwind(AssertUnwindSafe(|| f(&mut held, permit)));
+        let (call, is_idle) = (inside.get().call(), inside.get().is_idle());
+        if inside.leave(is_idle) {
+            self.forget(shared, call, permit);
+        }
+        self.deliver(shared);
+        result.unwrap_or_else(|payload| resume_unwind(payload))
+    }
+
+    /// Takes a dialog that was closed out of the set and its slot.
+    fn forget(&self, shared: &Arc<Shared>, call: CallHandle, permit: &mut Permit<'_, level::Dialog>) {
+        let (mut set, mut permit) = self.dialogs(permit);
+        let (mut slots, _) = self.calls(&mut permit);
+        set.dialogs.remove(&shared.id);
+        slots.calls.slots.remove(call);
+        slots.calls.counters.ended += 1;
+    }
+
+    /// Does what waits in the outbox. No lock is held here, and what is called is the application's.
+    fn deliver(&self, shared: &Shared) {
+        let mut begins = true;
+        loop {
+            match shared.outbox.next(begins) {
+                Delivery::Nothing => return,
+                Delivery::Drop(remains) => self.survive(|| drop(remains)),
+                Delivery::Do(Outgoing::Message(message)) => {
+                    let _operation = sim::operation("endpoint.callback", None);
+                    self.survive(|| self.application.send(&shared.id, &message));
+                }
+                Delivery::Do(Outgoing::Event(event)) => self.call_back(event),
+            }
+            begins = false;
+        }
+    }
+
+    fn call_back(&self, event: CallEvent) {
+        let mut root = Permit::root();
+        let mut callback = Callback::new(root.below(), self.config.requests_max);
+        {
+            let _operation = sim::operation("endpoint.callback", None);
+            self.survive(|| self.application.on_call(event, &mut callback));
+        }
+        for request in callback.into_requests() {
+            self.survive(|| request(self, &mut Permit::root()));
+        }
+    }
+
+    /// Calls the application. A panic is counted; the panic's value is the application's too, and one whose drop panics is left where it
+    /// is.
+    fn survive(&self, call: impl FnOnce()) {
+        let Err(payload) = catch_unwind(AssertUnwindSafe(call)) else { return };
+        if let Err(again) = catch_unwind(AssertUnwindSafe(move || drop(payload))) {
+            std::mem::forget(again);
+        }
+        self.calls.lock().counters.callback_panics += 1;
+    }
+
+    fn stale(&self, call: CallHandle) -> StaleCall {
+        let mut calls = self.calls.lock();
+        calls.counters.stale += 1;
+        match calls.slots.find(call) {
+            Err(stale) => stale,
+            // It is closed, and on its way out of its slot.
+            Ok(_) => StaleCall { call, generation: Some(call.generation()) },
+        }
+    }
+
+    fn refused(&self, refusal: Refusal, over: impl FnOnce() -> AcquireError) -> AcquireError {
+        let error = match refusal {
+            Refusal::Closed => return over(),
+            Refusal::Crowded => AcquireError::Crowded { waiters_max: self.config.waiters_max },
+            Refusal::TimedOut => AcquireError::TimedOut { deadline: self.config.acquire_deadline },
+        };
+        self.calls.lock().counters.not_acquired += 1;
+        error
+    }
+}
+
+/// The set of dialogs, under the user agent's lock until it is dropped.
+#[must_use = "the lock is given back at once"]
+pub struct Dialogs<'a> {
+    dialogs: MutexGuard<'a, BTreeMap<DialogId, Arc<Shared>>>,
+}
+
+impl Dialogs<'_> {
+    /// The ids of all dialogs, in order.
+    pub fn ids(&self) -> impl Iterator<Item = &DialogId> {
+        self.dialogs.keys()
+    }
+
+    /// Whether there is a dialog of this id.
+    pub fn contains(&self, id: &DialogId) -> bool {
+        self.dialogs.contains_key(id)
+    }
+}
+
+/// The call slots, under the endpoint's lock until it is dropped.
+#[must_use = "the lock is given back at once"]
+pub struct CallSlots<'a> {
+    calls: MutexGuard<'a, Calls>,
+}
+
+impl CallSlots<'_> {
+    /// The calls that there are, by slot.
+    pub fn handles(&self) -> impl Iterator<Item = CallHandle> + '_ {
+        self.calls.slots.handles()
+    }
+
+    /// The dialog of a call.
+    ///
+    /// # Errors
+    /// [`StaleCall`].
+    pub fn dialog_id(&self, call: CallHandle) -> Result<&DialogId, StaleCall> {
+        self.calls.slots.find(call).map(|shared| &shared.id)
+    }
+
+    /// What the endpoint has seen.
+    pub fn counters(&self) -> EndpointCounters {
+        self.calls.counters
+    }
+}
+
+impl<'a> Deref for Entered<'a> {
+    type Target = Permit<'a, level::Root>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.permit
+    }
+}
+
+impl DerefMut for Entered<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.permit
+    }
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        INSIDE.with(|inside| inside.set(false));
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("config", &self.config)
+            .field("calls", &self.calls.lock().slots.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Dialogs<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.ids()).finish()
+    }
+}
+
+impl fmt::Debug for CallSlots<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.handles()).finish()
+    }
+}

@@ -1,0 +1,103 @@
+//! What a dialog does to the world: messages and callbacks, in the order in which they came to be, and never under its lock.
+
+use super::calls::CallHandle;
+use super::dialog::CallState;
+use super::error::DialogError;
+use sim::sync::Mutex;
+use std::any::Any;
+use std::collections::VecDeque;
+use std::fmt;
+
+/// What is told to the application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallEvent {
+    /// The call, of the generation that it happened to.
+    pub call: CallHandle,
+    /// How far it is now. Events of one call come in order, one at a time.
+    pub state: CallState,
+}
+
+/// One thing to do.
+pub(super) enum Outgoing {
+    Event(CallEvent),
+    Message(Vec<u8>),
+}
+
+/// The things to do of one dialog. Whoever gives the dialog's lock back does them, if nobody is at it: then that one goes on with these.
+pub(super) struct Outbox {
+    queue: Mutex<Queue>,
+    entries_max: usize,
+}
+
+#[derive(Default)]
+struct Queue {
+    entries: VecDeque<Outgoing>,
+    /// What the application made, and nobody needs any more.
+    remains: Vec<Remains>,
+    /// Somebody is at it.
+    delivering: bool,
+}
+
+/// Something whose drop is the application's code.
+pub(super) type Remains = Box<dyn Any + Send>;
+
+/// What to do next.
+pub(super) enum Delivery {
+    /// This; then ask again.
+    Do(Outgoing),
+    /// Drop them; then ask again.
+    Drop(Vec<Remains>),
+    /// Nothing: there is none, or another thread does it.
+    Nothing,
+}
+
+impl Outbox {
+    pub(super) fn new(entries_max: usize) -> Self {
+        Outbox { queue: Mutex::new(Queue::default()), entries_max }
+    }
+
+    /// Puts it at the end. An event that says that the call is over always finds room: there is one in a call's life.
+    pub(super) fn push(&self, outgoing: Outgoing) -> Result<(), DialogError> {
+        let is_last = matches!(outgoing, Outgoing::Event(CallEvent { state: CallState::Disconnected, .. }));
+        let mut queue = self.queue.lock();
+        if queue.entries.len() >= self.entries_max && !is_last {
+            return Err(DialogError::OutboxFull { entries_max: self.entries_max });
+        }
+        queue.entries.push_back(outgoing);
+        Ok(())
+    }
+
+    /// Keeps what is to be dropped without the dialog's lock.
+    pub(super) fn keep(&self, remains: Remains) {
+        self.queue.lock().remains.push(remains);
+    }
+
+    /// The next thing to do, for who is not at it yet (`begins`) or has done the last one.
+    pub(super) fn next(&self, begins: bool) -> Delivery {
+        let mut queue = self.queue.lock();
+        if begins && queue.delivering {
+            return Delivery::Nothing;
+        }
+        queue.delivering = true;
+        if !queue.remains.is_empty() {
+            return Delivery::Drop(std::mem::take(&mut queue.remains));
+        }
+        match queue.entries.pop_front() {
+            Some(outgoing) => Delivery::Do(outgoing),
+            None => {
+                queue.delivering = false;
+                Delivery::Nothing
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let queue = self.queue.lock();
+        f.debug_struct("Outbox")
+            .field("entries", &queue.entries.len())
+            .field("delivering", &queue.delivering)
+            .finish_non_exhaustive()
+    }
+}

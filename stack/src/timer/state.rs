@@ -1,0 +1,276 @@
+//! What a timer heap is, whatever drives it: its timers, the one whose callback goes on, and its end.
+//!
+//! [`State`] stands behind one lock. The *worker*, a thread or a task, asks [`State::step`] what to do next. Nothing here waits, calls
+//! the application or drops what is the application's.
+
+use super::heap::{Full, TimerHeap, TimerId};
+use super::{Cancelled, TimerConfig, TimerCounters, TimerError, Timers};
+use sim::ledger::{self, ResourceId};
+use sim::thread::{self, ThreadId};
+use sim::time::Instant;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What a timer calls.
+pub(super) type Callback = Box<dyn FnOnce(&Timers, TimerId) + Send>;
+
+/// A timer that has not ended. Whoever has it calls it or lets it go, once, without the lock.
+pub(super) struct Timer {
+    callback: Callback,
+    resource: ResourceId,
+}
+
+/// The heap's state.
+pub(super) struct State {
+    heap: TimerHeap<Timer>,
+    running: Option<Running>,
+    end: Option<End>,
+    /// What the worker waits for, once it has said so and until it is woken.
+    asleep: Option<Asleep>,
+    /// How many callbacks came since the worker has let others run.
+    in_a_row: u32,
+    /// Who waits for a callback to return: threads, and tasks.
+    pub(super) waiting_threads: usize,
+    pub(super) waiting_tasks: usize,
+    counters: TimerCounters,
+}
+
+/// A callback that goes on.
+#[derive(Clone, Copy)]
+struct Running {
+    id: TimerId,
+    /// The thread that carries it, from its beginning to its end.
+    on: ThreadId,
+}
+
+/// Why no timer will run any more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Closed,
+    /// The worker was dropped: its runtime has ended.
+    WorkerLost,
+}
+
+/// Until when the worker sleeps, if nobody wakes it.
+#[derive(Clone, Copy)]
+struct Asleep(Option<Instant>);
+
+/// What the worker does next.
+pub(super) enum Step {
+    /// Nothing before this moment, or before somebody wakes it.
+    Sleep(Option<Instant>),
+    /// It lets others run.
+    Yield,
+    /// It calls back, without the lock, and says so to [`State::called`].
+    Call(TimerId, Timer),
+    /// It ends.
+    End,
+}
+
+/// Whose return is waited for.
+#[derive(Clone, Copy)]
+pub(super) enum Awaited {
+    This(TimerId),
+    Any,
+}
+
+/// Whether a callback goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum GoesOn {
+    No,
+    /// It is who asks, or what carries who asks.
+    Here,
+    Elsewhere,
+}
+
+/// Who is to be told that a callback has returned.
+#[derive(Clone, Copy)]
+pub(super) struct Waiting {
+    pub(super) threads: bool,
+    pub(super) tasks: bool,
+}
+
+impl State {
+    pub(super) fn new(config: &TimerConfig) -> Self {
+        State {
+            heap: TimerHeap::new(config.timers_max),
+            running: None,
+            end: None,
+            asleep: None,
+            in_a_row: 0,
+            waiting_threads: 0,
+            waiting_tasks: 0,
+            counters: TimerCounters::default(),
+        }
+    }
+
+    /// Takes a timer, and says whether the worker is to be woken. A callback that is refused is given back.
+    pub(super) fn schedule(
+        &mut self,
+        at: Instant,
+        now: Instant,
+        callback: Callback,
+    ) -> Result<(TimerId, bool), (TimerError, Callback)> {
+        let refused = match self.end {
+            Some(End::Closed) => Some(TimerError::Closed),
+            Some(End::WorkerLost) => Some(TimerError::WorkerLost),
+            None if self.heap.len() >= self.heap.timers_max() => Some(TimerError::Full { timers_max: self.heap.timers_max() }),
+            None => None,
+        };
+        if let Some(error) = refused {
+            self.counters.refused += 1;
+            return Err((error, callback));
+        }
+        let timer = Timer { callback, resource: ledger::register("timer") };
+        match self.heap.schedule(at, now, timer) {
+            Ok(id) => {
+                self.counters.scheduled += 1;
+                Ok((id, self.wakes_for_first()))
+            }
+            Err(Full { value }) => {
+                ledger::release(value.resource);
+                Err((TimerError::Full { timers_max: self.heap.timers_max() }, value.callback))
+            }
+        }
+    }
+
+    /// Whether the worker sleeps past the first timer. It is told so once.
+    fn wakes_for_first(&mut self) -> bool {
+        let sleeps_past = match (self.asleep, self.heap.next_due()) {
+            (Some(Asleep(Some(until))), Some(due)) => due < until,
+            (Some(Asleep(None)), Some(_)) => true,
+            _ => false,
+        };
+        sleeps_past && self.asleep.take().is_some()
+    }
+
+    /// Takes a timer out, if it is there still, and says what becomes of it.
+    pub(super) fn cancel(&mut self, id: TimerId) -> (Cancelled, Option<Timer>) {
+        if let Some(entry) = self.heap.cancel(id) {
+            self.counters.prevented += 1;
+            return (Cancelled::Prevented, Some(entry.value));
+        }
+        let cancelled = match self.goes_on(Awaited::This(id)) {
+            GoesOn::No => Cancelled::Ended,
+            GoesOn::Here => Cancelled::FromCallback,
+            GoesOn::Elsewhere => Cancelled::Running,
+        };
+        (cancelled, None)
+    }
+
+    /// Whether this callback, or any, goes on.
+    pub(super) fn goes_on(&self, awaited: Awaited) -> GoesOn {
+        match (self.running, awaited) {
+            (Some(running), Awaited::This(id)) if running.id != id => GoesOn::No,
+            (Some(running), _) if running.on == thread::id() => GoesOn::Here,
+            (Some(_), _) => GoesOn::Elsewhere,
+            (None, _) => GoesOn::No,
+        }
+    }
+
+    /// Ends the heap for good. False if it had ended. No callback begins any more; [`State::next_left`] has the timers that are left.
+    pub(super) fn close(&mut self) -> bool {
+        let was_open = self.end.is_none();
+        self.end.get_or_insert(End::Closed);
+        was_open
+    }
+
+    /// The worker was dropped before its end, and the heap ends with it.
+    pub(super) fn lose_worker(&mut self) {
+        self.end.get_or_insert(End::WorkerLost);
+    }
+
+    /// One of the timers that the end of the heap prevents.
+    pub(super) fn next_left(&mut self) -> Option<Timer> {
+        self.end?;
+        let entry = self.heap.pop()?;
+        self.counters.dropped_at_close += 1;
+        Some(entry.value)
+    }
+
+    /// Whether the worker sleeps. It is told so once.
+    pub(super) fn wakes(&mut self) -> bool {
+        self.asleep.take().is_some()
+    }
+
+    /// What the worker does next.
+    pub(super) fn step(&mut self, config: &TimerConfig, now: Instant) -> Step {
+        self.asleep = None;
+        if self.end.is_some() {
+            return Step::End;
+        }
+        if self.in_a_row >= config.burst_max.max(1) {
+            self.in_a_row = 0;
+            return Step::Yield;
+        }
+        let Some(entry) = self.heap.pop_due(now) else {
+            self.in_a_row = 0;
+            let until = self.heap.next_due();
+            self.asleep = Some(Asleep(until));
+            return Step::Sleep(until);
+        };
+        let lateness = now.saturating_duration_since(entry.due);
+        self.counters.fired += 1;
+        self.counters.late += u64::from(lateness > config.late_after);
+        self.counters.lateness_max = self.counters.lateness_max.max(lateness);
+        self.in_a_row += 1;
+        self.running = Some(Running { id: entry.id, on: thread::id() });
+        Step::Call(entry.id, entry.value)
+    }
+
+    /// The callback has returned, or panicked.
+    pub(super) fn called(&mut self, returned: bool) -> Waiting {
+        self.running = None;
+        self.counters.panicked += u64::from(!returned);
+        Waiting { threads: self.waiting_threads > 0, tasks: self.waiting_tasks > 0 }
+    }
+
+    /// A callback panicked when it was let go.
+    pub(super) fn count_panic(&mut self) {
+        self.counters.panicked += 1;
+    }
+
+    /// Somebody does not wait any longer for a callback.
+    pub(super) fn count_given_up(&mut self) {
+        self.counters.given_up += 1;
+    }
+
+    pub(super) fn counters(&self) -> TimerCounters {
+        self.counters
+    }
+
+    pub(super) fn pending(&self) -> usize {
+        self.heap.len()
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.end.is_some()
+    }
+}
+
+impl Timer {
+    /// Calls the application. When it returns the callback and what it captured are gone. False if it panicked.
+    pub(super) fn call(self, timers: &Timers, id: TimerId) -> bool {
+        let _operation = sim::operation("timer.callback", None);
+        ledger::touch(self.resource);
+        let returned = caught(|| (self.callback)(timers, id));
+        ledger::release(self.resource);
+        returned
+    }
+
+    /// Lets the callback go without a call. False if what it captured panicked at that.
+    pub(super) fn let_go(self) -> bool {
+        let went = caught(|| drop(self.callback));
+        ledger::release(self.resource);
+        went
+    }
+}
+
+/// Runs the application's code. False if it panicked. The panic's value is the application's too, whose drop may do anything; it goes
+/// here, without a lock, and a value that panics again is left where it is.
+pub(super) fn caught(code: impl FnOnce()) -> bool {
+    let Err(value) = catch_unwind(AssertUnwindSafe(code)) else { return true };
+    if let Err(again) = catch_unwind(AssertUnwindSafe(move || drop(value))) {
+        std::mem::forget(again);
+    }
+    false
+}
