@@ -226,17 +226,25 @@ impl<Q> SessionCore<Q> {
     /// # Errors
     /// [`PostError`], with the request, which was not taken.
     pub fn post(&mut self, channel: ChannelId, request: Q) -> Result<(), (PostError, Q)> {
-        if let Some(reason) = self.reason {
-            self.counters.refused_ended += 1;
-            return Err((PostError::Ends { reason }, request));
-        }
-        if self.inbox.len() >= self.config.inbox_max {
-            self.counters.refused_full += 1;
-            return Err((PostError::Full { inbox_max: self.config.inbox_max }, request));
+        if let Some(error) = self.refuse() {
+            return Err((error, request));
         }
         self.counters.posted += 1;
         self.inbox.push_back((channel, request));
         Ok(())
+    }
+
+    /// Why a request is not taken now, if it is not; that is counted.
+    pub fn refuse(&mut self) -> Option<PostError> {
+        if let Some(reason) = self.reason {
+            self.counters.refused_ended += 1;
+            return Some(PostError::Ends { reason });
+        }
+        if self.inbox.len() >= self.config.inbox_max {
+            self.counters.refused_full += 1;
+            return Some(PostError::Full { inbox_max: self.config.inbox_max });
+        }
+        None
     }
 
     /// The session ends, if it does not yet: requests are told so, and then the channels are closed.
@@ -304,6 +312,19 @@ impl<Q> SessionCore<Q> {
         }?;
         self.calling = Some(Calling { call, until: now + self.config.call_deadline });
         Some(call)
+    }
+
+    /// Whether [`SessionCore::next_call`] would look for one: the worker is to be woken.
+    pub fn has_call(&self) -> bool {
+        let mut channels = self.channels.iter();
+        self.calling.is_none()
+            && match self.phase {
+                Phase::Active => !self.inbox.is_empty(),
+                Phase::Media => channels.any(|channel| channel.media.state == PartState::Open),
+                Phase::Engines => channels.any(|channel| channel.engine.state == PartState::Open),
+                Phase::Dropping => true,
+                Phase::Released => false,
+            }
     }
 
     /// The request of a call, or one in progress.

@@ -9,19 +9,31 @@
 //! counts; it is counted as what it is, and changes nothing. The shapes that these answers can take are those that ended UniMRCP's
 //! sessions under their users (`mrcp_server_session.c`: one count of subrequests for all channels and phases).
 
-mod core;
-mod id;
-mod report;
+//!
+//! [`SessionTable`] is the shell: each session's calls into plugins are made by a worker of its own, a thread or a task, and its deadlines
+//! by [`Timers`](crate::timer::Timers), so that a plugin which never returns keeps its worker and nothing else.
 
+mod core;
+mod handle;
+mod id;
+mod plugin;
+pub mod properties;
+mod report;
+mod shared;
+mod table;
 #[cfg(test)]
 mod tests;
-
-pub mod properties;
+mod told;
+mod worker;
 
 pub use self::core::{Answered, Call, CallEnd, Notice, SessionCore};
+pub use handle::{Reply, Session, WaitError};
 pub use id::{AnswerToken, Ask, ChannelId, SessionId};
+pub use plugin::{Channel, Engine, Line, Media};
 pub use report::{AnswerStatus, Called, ChannelEnd, Closed, EndReason, EndReport, Ending, Phase, SessionCounters};
+pub use table::{CreateError, NoSuchSession, SessionTable, TableConfig, TableCounters};
 
+use crate::buffer::pool::PoolError;
 use std::time::Duration;
 
 /// What a session allows itself and its channels.
@@ -106,6 +118,12 @@ pub enum PostError {
         /// Why it ends.
         reason: EndReason,
     },
+    /// The session's pool has no room for it.
+    #[error(transparent)]
+    Memory(PoolError),
+    /// The table has no such session.
+    #[error(transparent)]
+    NoSuchSession(#[from] NoSuchSession),
 }
 
 /// Why a request has no answer.

@@ -2,6 +2,7 @@
 
 use super::{ChannelId, SessionId};
 use std::fmt;
+use std::ops::AddAssign;
 use std::time::Duration;
 
 /// How far a session is. It goes through these in order, and skips none but by [`Phase::Released`].
@@ -161,40 +162,64 @@ pub enum AnswerStatus {
     Foreign,
 }
 
-/// What a session has counted. Every request that was posted is answered once, so `posted` is the sum of `answered` and `failed` in
-/// the end; every answer that came is in one of the counters from `accepted` to `foreign`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SessionCounters {
-    /// Requests that were taken.
-    pub posted: u64,
-    /// Requests that were not, as the inbox was full.
-    pub refused_full: u64,
-    /// Requests that were not, as the session ended.
-    pub refused_ended: u64,
-    /// Requests that a plugin has answered.
-    pub answered: u64,
-    /// Requests that nobody has, and whose requesters were told why.
-    pub failed: u64,
-    /// Answers that counted, those to a close included.
-    pub accepted: u64,
-    /// [`AnswerStatus::Twice`].
-    pub twice: u64,
-    /// [`AnswerStatus::Late`].
-    pub late: u64,
-    /// [`AnswerStatus::Early`].
-    pub early: u64,
-    /// [`AnswerStatus::AfterEnd`].
-    pub after_end: u64,
-    /// [`AnswerStatus::UnknownChannel`].
-    pub unknown_channel: u64,
-    /// [`AnswerStatus::Foreign`].
-    pub foreign: u64,
-    /// Deadlines that passed, each channel of a phase and each request by itself.
-    pub expired: u64,
-    /// Calls that panicked.
-    pub panics: u64,
-    /// Calls that returned when the session had been released.
-    pub late_returns: u64,
-    /// Ends of a session that was ending, or had ended.
-    pub ends_again: u64,
+macro_rules! counters {
+    ($(#[$of_struct:meta])* $name:ident { $($(#[$of_field:meta])* $field:ident,)* }) => {
+        $(#[$of_struct])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct $name {
+            $($(#[$of_field])* pub $field: u64,)*
+        }
+
+        impl $name {
+            /// What has been counted since `before`, which is of the same session.
+            pub(super) fn since(&self, before: &Self) -> Self {
+                $name { $($field: self.$field - before.$field,)* }
+            }
+        }
+
+        impl AddAssign for $name {
+            fn add_assign(&mut self, other: Self) {
+                $(self.$field += other.$field;)*
+            }
+        }
+    };
+}
+
+counters! {
+    /// What a session has counted. Every request that was posted is answered once, so `posted` is the sum of `answered` and `failed` in
+    /// the end; every answer that came is in one of the counters from `accepted` to `foreign`.
+    SessionCounters {
+        /// Requests that were taken.
+        posted,
+        /// Requests that were not, as the inbox was full.
+        refused_full,
+        /// Requests that were not, as the session ended.
+        refused_ended,
+        /// Requests that a plugin has answered.
+        answered,
+        /// Requests that nobody has, and whose requesters were told why.
+        failed,
+        /// Answers that counted, those to a close included.
+        accepted,
+        /// [`AnswerStatus::Twice`].
+        twice,
+        /// [`AnswerStatus::Late`].
+        late,
+        /// [`AnswerStatus::Early`].
+        early,
+        /// [`AnswerStatus::AfterEnd`].
+        after_end,
+        /// [`AnswerStatus::UnknownChannel`].
+        unknown_channel,
+        /// [`AnswerStatus::Foreign`].
+        foreign,
+        /// Deadlines that passed, each channel of a phase and each request by itself.
+        expired,
+        /// Calls that panicked.
+        panics,
+        /// Calls that returned when the session had been released.
+        late_returns,
+        /// Ends of a session that was ending, or had ended.
+        ends_again,
+    }
 }

@@ -429,8 +429,11 @@ impl Both {
     }
 
     fn call(&mut self) {
+        let has_call = self.core.has_call();
+        let waits = !self.model.inbox.is_empty();
         let call = self.core.next_call(self.now);
         assert_eq!(call, self.model.next_call(self.now));
+        assert!(has_call == call.is_some() || (has_call && waits), "{has_call} {call:?}");
         if let Some(Call::Request(token)) = call {
             let expected = self.model.in_progress.iter().find(|request| request.token == token).map(|request| request.number);
             assert_eq!(self.core.requester(token).copied(), expected, "a call has its request");
