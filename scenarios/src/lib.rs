@@ -14,6 +14,7 @@ pub mod rekey_under_rx;
 pub mod retransmit_join;
 pub mod roc_invariants;
 pub mod roc_lost_on_drop;
+pub mod session_close;
 pub mod short_srtcp;
 mod srtp_setup;
 mod toy_cipher;
@@ -33,6 +34,7 @@ pub fn exhibits() -> Vec<Exhibit> {
         feedback_as_rtp::exhibit(),
         rekey_under_rx::exhibit(),
         roc_invariants::exhibit(),
+        session_close::exhibit(),
     ]
 }
 

@@ -85,6 +85,12 @@ impl Session {
         self.shared.event(|core, now| core.end(reason, now))
     }
 
+    /// Has the session look at the time, and says when to do so next, if its deadlines do not come from timers. Harmless at any time.
+    pub fn on_time(&self) -> Option<Instant> {
+        let _operation = sim::operation("session.deadline", None);
+        self.shared.on_time()
+    }
+
     /// How it ended, if it has. By then all that it owned is released and its table does not know it.
     pub fn report(&self) -> Option<Arc<EndReport>> {
         self.shared.ended.look().clone()

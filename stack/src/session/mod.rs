@@ -32,6 +32,7 @@ pub use id::{AnswerToken, Ask, ChannelId, SessionId};
 pub use plugin::{Channel, Engine, Line, Media};
 pub use report::{AnswerStatus, Called, ChannelEnd, Closed, EndReason, EndReport, Ending, Phase, SessionCounters};
 pub use table::{CreateError, NoSuchSession, SessionTable, TableConfig, TableCounters};
+pub use worker::{Driven, Driver};
 
 use crate::buffer::pool::PoolError;
 use std::time::Duration;

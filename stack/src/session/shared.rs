@@ -38,6 +38,8 @@ pub(super) struct Shared {
 pub(super) enum Due {
     Thread(Condvar),
     Task(Notify),
+    /// The worker is the caller, who looks when it likes.
+    Caller,
 }
 
 struct State {
@@ -54,7 +56,8 @@ struct State {
 /// What the session holds on to.
 struct Owned {
     resource: ResourceId,
-    timers: Timers,
+    /// None if somebody else says the time.
+    timers: Option<Timers>,
 }
 
 /// What is to be done without the lock.
@@ -70,7 +73,7 @@ struct Aftermath {
 
 struct Released {
     report: Arc<EndReport>,
-    timers: Timers,
+    timers: Option<Timers>,
     armed: Option<TimerId>,
 }
 
@@ -82,7 +85,7 @@ pub(super) enum Next {
 }
 
 impl Shared {
-    pub(super) fn new(core: SessionCore<Request>, pool: Pool, registry: Arc<Registry>, timers: Timers, due: Due) -> Self {
+    pub(super) fn new(core: SessionCore<Request>, pool: Pool, registry: Arc<Registry>, timers: Option<Timers>, due: Due) -> Self {
         let owned = Owned { resource: ledger::register("session"), timers };
         let state = State { owned: Some(owned), armed: None, is_worker_asleep: false, calling_on: None, core };
         let id = state.core.id();
@@ -158,13 +161,14 @@ impl Shared {
         let due = state.core.next_deadline()?;
         let owned = state.owned.as_ref().filter(|_| state.armed.is_none_or(|(at, _)| due < at))?;
         let weak = Arc::downgrade(self);
-        let armed = owned.timers.schedule_at(due, move |_, id| {
+        let timers = owned.timers.as_ref()?;
+        let armed = timers.schedule_at(due, move |_, id| {
             if let Some(shared) = weak.upgrade() {
                 shared.on_timer(id);
             }
         });
         match armed {
-            Ok(id) => state.armed.replace((due, id)).map(|(_, id)| (owned.timers.clone(), id)),
+            Ok(id) => state.armed.replace((due, id)).map(|(_, id)| (timers.clone(), id)),
             Err(_) => {
                 // Nobody would end what never answers.
                 state.core.abandon(EndReason::NoTimer);
@@ -184,6 +188,14 @@ impl Shared {
         self.follow(aftermath);
     }
 
+    /// The time is looked at. When to do so next, if somebody is to.
+    pub(super) fn on_time(self: &Arc<Self>) -> Option<Instant> {
+        self.event(|core, now| {
+            core.on_time(now);
+            core.next_deadline()
+        })
+    }
+
     fn follow(&self, aftermath: Aftermath) {
         if aftermath.wakes {
             self.due.wake();
@@ -199,7 +211,7 @@ impl Shared {
         }
         if let Some(Released { report, timers, armed }) = aftermath.released {
             let _operation = sim::operation("session.release", None);
-            if let Some(id) = armed {
+            if let Some((timers, id)) = timers.zip(armed) {
                 timers.cancel(id);
             }
             self.registry.remove(&report);
@@ -291,6 +303,7 @@ impl Due {
         match self {
             Due::Thread(condvar) => condvar.notify_one(),
             Due::Task(notify) => notify.notify_one(),
+            Due::Caller => {}
         }
     }
 }

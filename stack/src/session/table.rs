@@ -2,7 +2,7 @@
 
 use super::handle::{Session, WaitError};
 use super::shared::{Due, Shared};
-use super::worker::Worker;
+use super::worker::{Driver, Worker};
 use super::{
     Channel, ChannelId, ConfigError, EndReason, EndReport, Ending, PostError, Reply, SessionConfig, SessionCore, SessionCounters,
     SessionId,
@@ -112,7 +112,8 @@ pub struct SessionTable {
 /// The users' side: when it goes, the sessions end.
 struct Handle {
     registry: Arc<Registry>,
-    timers: Timers,
+    /// None if who drives the sessions says the time too.
+    timers: Option<Timers>,
     works_on: WorksOn,
 }
 
@@ -120,6 +121,7 @@ struct Handle {
 enum WorksOn {
     Threads,
     Tasks,
+    Callers,
 }
 
 /// What the sessions know of their table.
@@ -147,7 +149,7 @@ struct Slot {
 impl SessionTable {
     /// An empty table whose sessions have a thread each for their calls, and their deadlines from `timers`.
     pub fn on_threads(config: TableConfig, timers: Timers) -> Self {
-        SessionTable::new(config, timers, WorksOn::Threads)
+        SessionTable::new(config, Some(timers), WorksOn::Threads)
     }
 
     /// An empty table whose sessions have a task each for their calls, and their deadlines from `timers`.
@@ -156,10 +158,16 @@ impl SessionTable {
     /// or another runtime's; the deadlines that are to end such a session may wait for that thread otherwise. A runtime that ends
     /// ends the sessions that it carries.
     pub fn on_tasks(config: TableConfig, timers: Timers) -> Self {
-        SessionTable::new(config, timers, WorksOn::Tasks)
+        SessionTable::new(config, Some(timers), WorksOn::Tasks)
     }
 
-    fn new(config: TableConfig, timers: Timers, works_on: WorksOn) -> Self {
+    /// An empty table whose sessions are driven by who creates them, with [`SessionTable::create_driven`]. Nobody else says the time: a
+    /// plugin that never returns keeps who drives it, and [`Session::on_time`] from elsewhere still ends the session.
+    pub fn driven(config: TableConfig) -> Self {
+        SessionTable::new(config, None, WorksOn::Callers)
+    }
+
+    fn new(config: TableConfig, timers: Option<Timers>, works_on: WorksOn) -> Self {
         let state = State {
             slots: Vec::new(),
             free: Vec::new(),
@@ -181,6 +189,30 @@ impl SessionTable {
     /// # Panics
     /// In production, where a task is to be made outside of a runtime.
     pub fn create(&self, pool: Pool, channels: Vec<Channel>) -> Result<Session, CreateError> {
+        let due = match self.handle.works_on {
+            WorksOn::Threads => Due::Thread(Condvar::new()),
+            WorksOn::Tasks => Due::Task(Notify::new()),
+            WorksOn::Callers => {
+                pool.release();
+                return Err(CreateError::Worker { why: "the sessions of this table are driven by who creates them".to_owned() });
+            }
+        };
+        let (session, worker) = self.make(pool, channels, due)?;
+        worker.start()?;
+        Ok(session)
+    }
+
+    /// As [`SessionTable::create`]; the calls are made where the caller drives the session. Its deadlines come from the table's timers,
+    /// if it has any, and whenever it is driven.
+    ///
+    /// # Errors
+    /// As [`SessionTable::create`].
+    pub fn create_driven(&self, pool: Pool, channels: Vec<Channel>) -> Result<(Session, Driver), CreateError> {
+        let (session, worker) = self.make(pool, channels, Due::Caller)?;
+        Ok((session, Driver::new(worker)))
+    }
+
+    fn make(&self, pool: Pool, channels: Vec<Channel>, due: Due) -> Result<(Session, Worker), CreateError> {
         let _operation = sim::operation("session.create", None);
         let registry = &self.handle.registry;
         let id = match registry.reserve() {
@@ -199,10 +231,6 @@ impl SessionTable {
                 return Err(CreateError::Config(error));
             }
         };
-        let due = match self.handle.works_on {
-            WorksOn::Threads => Due::Thread(Condvar::new()),
-            WorksOn::Tasks => Due::Task(Notify::new()),
-        };
         let shared = Arc::new(Shared::new(core, pool, Arc::clone(registry), self.handle.timers.clone(), due));
         let worker = Worker::new(Arc::clone(&shared), channels);
         let session = Session { shared };
@@ -210,8 +238,7 @@ impl SessionTable {
             session.shared.event(|core, _| core.abandon(EndReason::TableClosed));
             return Err(CreateError::Closed);
         }
-        worker.start()?;
-        Ok(session)
+        Ok((session, worker))
     }
 
     /// The session of this name.

@@ -5,7 +5,9 @@ use super::{Call, CallEnd, Called, Channel, ChannelId, CreateError, EndReason, E
 use crate::buffer::pool::Block;
 use sim::sync::Arc;
 use sim::sync::asynchronous::Notify;
+use sim::time::Instant;
 use sim::{task, thread};
+use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A session's plugins, from before its worker is made. Dropped before its end, it ends the session.
@@ -38,6 +40,7 @@ impl Worker {
                 thread::Builder::new().name("session").spawn(move || self.work()).map(drop).map_err(|e| e.to_string())
             }
             Due::Task(_) => task::try_spawn("session", self.work_awaiting()).map(drop).map_err(|e| e.to_string()),
+            Due::Caller => Ok(()),
         };
         made.map_err(|why| CreateError::Worker { why })
     }
@@ -92,9 +95,10 @@ impl Worker {
     }
 
     /// The session has ended. What it ended without is dropped now.
-    fn end(mut self) {
-        self.has_ended = true;
-        self.leave();
+    fn end(&mut self) {
+        if !std::mem::replace(&mut self.has_ended, true) {
+            self.leave();
+        }
     }
 
     fn leave(&mut self) {
@@ -111,6 +115,50 @@ impl Drop for Worker {
             self.shared.event(|core, _| core.abandon(EndReason::WorkerLost));
             self.leave();
         }
+    }
+}
+
+/// Makes a session's calls where and when its caller likes: for an event loop that turns anyway. Dropped before the session has ended, it
+/// ends it.
+#[derive(Debug)]
+pub struct Driver {
+    worker: Worker,
+}
+
+/// What driving a session came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Driven {
+    /// There is no call to make now. There may be one at this moment, if any is given, or when the session was posted to, answered or
+    /// ended.
+    Waits(Option<Instant>),
+    /// It has ended, and its plugins were dropped.
+    Ended,
+}
+
+impl Driver {
+    pub(super) fn new(worker: Worker) -> Self {
+        Driver { worker }
+    }
+
+    /// Sees to the session's deadlines, and makes the calls that there are to make, with no lock held.
+    pub fn drive(&mut self) -> Driven {
+        loop {
+            let deadline = self.worker.shared.on_time();
+            match self.worker.shared.next() {
+                Next::Call(call, body) => self.worker.call(call, body),
+                Next::Sleep => return Driven::Waits(deadline),
+                Next::End => {
+                    self.worker.end();
+                    return Driven::Ended;
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("session", &self.shared.id()).finish_non_exhaustive()
     }
 }
 
