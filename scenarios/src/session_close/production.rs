@@ -18,7 +18,7 @@ const THREADS: usize = 8;
 const OPERATIONS: usize = 3;
 const SESSIONS_MAX: usize = 4;
 /// How often the driver closes a table whose sessions have not ended in time: a slow processor may take the time of their deadlines.
-const CLOSES_MAX: usize = 16;
+const CLOSES_MAX: usize = 200;
 
 /// Few of everything, so that limits are met.
 pub(super) fn config() -> TableConfig {

@@ -60,9 +60,16 @@ impl Line {
     /// It takes the session's lock for a moment, waits for nothing, and may be called under any lock of the caller's.
     pub fn answer(&self, token: AnswerToken, response: Option<Block>) -> AnswerStatus {
         let _operation = sim::operation("session.answer", None);
-        let answered = self.shared.event(|core, now| core.answer(self.channel, token, now));
+        let answered = self.shared.event(|core, now| {
+            let answered = core.answer(self.channel, token, now);
+            if let Some(request) = &answered.request {
+                // Before anybody can hear that the session has ended.
+                request.reply.set(Ok(response));
+            }
+            answered
+        });
         if let Some(request) = answered.request {
-            request.reply.tell(Ok(response));
+            request.reply.wake();
         }
         answered.status
     }

@@ -64,7 +64,8 @@ struct Owned {
 #[derive(Default)]
 struct Aftermath {
     wakes: bool,
-    failed: Vec<(Request, Failure)>,
+    /// They have their outcomes, and nobody was woken.
+    told: Vec<Request>,
     cancels: Option<(Timers, TimerId)>,
     released: Option<Released>,
     /// What was counted after the end.
@@ -147,7 +148,10 @@ impl Shared {
         aftermath.cancels = self.arm(state);
         while let Some(notice) = state.core.next_notice() {
             match notice {
-                Notice::Failed(request, failure) => aftermath.failed.push((request, failure)),
+                Notice::Failed(request, failure) => {
+                    request.reply.set(Err(failure));
+                    aftermath.told.push(request);
+                }
                 Notice::Released => aftermath.released = state.release(&self.pool),
             }
         }
@@ -200,8 +204,8 @@ impl Shared {
         if aftermath.wakes {
             self.due.wake();
         }
-        for (request, failure) in aftermath.failed {
-            request.reply.tell(Err(failure));
+        for request in aftermath.told {
+            request.reply.wake();
         }
         if let Some((timers, id)) = aftermath.cancels {
             timers.cancel(id);
@@ -215,8 +219,9 @@ impl Shared {
                 timers.cancel(id);
             }
             self.registry.remove(&report);
-            // Last: who has waited for this finds the session gone.
+            // Who has waited for this finds the session gone.
             self.ended.tell(report);
+            self.registry.forget(self.id);
         }
     }
 
@@ -294,7 +299,7 @@ impl State {
 
 impl Aftermath {
     fn is_nothing(&self) -> bool {
-        self.failed.is_empty() && self.cancels.is_none() && self.released.is_none() && self.late.is_none()
+        self.told.is_empty() && self.cancels.is_none() && self.released.is_none() && self.late.is_none()
     }
 }
 

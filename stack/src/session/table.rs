@@ -132,6 +132,8 @@ pub(super) struct Registry {
 
 struct State {
     slots: Vec<Slot>,
+    /// Those that have been released, until who waits for that has been told.
+    leaving: Vec<Arc<Shared>>,
     /// Slots that are free and not used up.
     free: Vec<u32>,
     sessions: usize,
@@ -170,6 +172,7 @@ impl SessionTable {
     fn new(config: TableConfig, timers: Option<Timers>, works_on: WorksOn) -> Self {
         let state = State {
             slots: Vec::new(),
+            leaving: Vec::new(),
             free: Vec::new(),
             sessions: 0,
             workers: 0,
@@ -289,7 +292,8 @@ impl SessionTable {
         self.handle.registry.state.lock().counters
     }
 
-    /// Closes the table and waits for nothing: there are no new sessions, and those that there are end. Returns how many those are.
+    /// Closes the table and waits for nothing: there are no new sessions, and those that there are end. Returns how many those are, with
+    /// those that are on their way out.
     pub fn request_close(&self) -> usize {
         self.handle.registry.close().len()
     }
@@ -402,17 +406,25 @@ impl Registry {
         }
     }
 
-    /// The session has been released.
+    /// The session has been released, and its name is nobody's.
     pub(super) fn remove(&self, report: &EndReport) {
-        let removed = {
+        let mut state = self.state.lock();
+        state.counters.workers_left += u64::from(report.left_in.is_some());
+        state.counters.of_ended += report.counters;
+        if let Some(session) = state.free_slot(report.session) {
+            state.counters.ended += 1;
+            state.leaving.push(session);
+        }
+    }
+
+    /// Who has waited for its end has been told.
+    pub(super) fn forget(&self, id: SessionId) {
+        let forgotten = {
             let mut state = self.state.lock();
-            state.counters.workers_left += u64::from(report.left_in.is_some());
-            state.counters.of_ended += report.counters;
-            let removed = state.free_slot(report.session);
-            state.counters.ended += u64::from(removed.is_some());
-            removed
+            let position = state.leaving.iter().position(|session| session.id() == id);
+            position.map(|position| state.leaving.swap_remove(position))
         };
-        drop(removed);
+        drop(forgotten);
     }
 
     /// Something was counted by a session that has been released.
@@ -430,7 +442,7 @@ impl Registry {
             let mut state = self.state.lock();
             state.is_closed = true;
             let live = state.slots.iter().filter_map(|slot| slot.session.clone());
-            live.map(|shared| Session { shared }).collect()
+            live.chain(state.leaving.iter().cloned()).map(|shared| Session { shared }).collect()
         };
         for session in &sessions {
             session.end(EndReason::TableClosed);

@@ -21,7 +21,17 @@ impl<T> Told<T> {
     }
 
     pub(super) fn tell(&self, word: T) {
+        self.set(word);
+        self.wake();
+    }
+
+    /// Gives the word, which is there from now on. Who waits for it is to be woken.
+    pub(super) fn set(&self, word: T) {
         *self.word.lock() = Some(word);
+    }
+
+    /// Wakes who waits. Not under a lock: a task's waker is its runtime's.
+    pub(super) fn wake(&self) {
         self.threads.notify_all();
         self.tasks.notify_waiters();
     }
