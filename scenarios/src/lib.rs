@@ -21,6 +21,7 @@ pub mod rekey_under_rx;
 pub mod retransmit_join;
 pub mod roc_invariants;
 pub mod roc_lost_on_drop;
+pub mod session_close;
 pub mod short_srtcp;
 mod srtp_setup;
 pub mod timer_cancel;
@@ -48,6 +49,7 @@ pub fn exhibits() -> Vec<Exhibit> {
         dialog_destroy::exhibit(),
         timer_cancel::exhibit(),
         work_held::exhibit(),
+        session_close::exhibit(),
     ]
 }
 

@@ -279,3 +279,21 @@ fn an_innocent_potential_deadlock_hides_no_guilty_one() {
         .run(innocent_and_guilty);
     assert_eq!(report.verdict.detector(), Some(Detector::PotentialDeadlock), "{}", report.verdict);
 }
+
+#[test]
+fn loom_has_every_use_after_the_release_though_others_use_it_in_between() {
+    // Who releases uses it first, which is the last that loom remembers of it.
+    let report = Check::new("uses", "three", Engine::Loom).run(|| {
+        let resource = sim::ledger::register("session");
+        let (sender, receiver) = sim::sync::channel::bounded(1);
+        let user = thread::spawn(move || {
+            sender.send(()).unwrap();
+            sim::ledger::touch(resource);
+        });
+        receiver.recv().unwrap();
+        sim::ledger::touch(resource);
+        sim::ledger::release(resource);
+        user.join().unwrap();
+    });
+    assert_eq!(report.verdict.detector(), Some(Detector::UseAfterRelease));
+}

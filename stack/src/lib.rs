@@ -11,5 +11,6 @@ mod corpus;
 pub mod endpoint;
 pub mod media;
 pub mod rtp;
+pub mod session;
 pub mod srtp;
 pub mod timer;

@@ -63,7 +63,15 @@ pub(super) fn start(thread: u32, stack_size_bytes: Option<usize>, body: Box<dyn 
 
 thread_local! {
     static TIMERS: RefCell<Option<Timers>> = const { RefCell::new(None) };
-    static TRACKS: RefCell<Vec<(u32, Arc<loom::sync::atomic::AtomicUsize>)>> = const { RefCell::new(Vec::new()) };
+    static TRACKS: RefCell<Vec<Track>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What loom sees of one thread's looks at something of ours. Loom remembers the last access alone: had all threads one track, a look
+/// would hide those before it from the change that they all must be explored after.
+struct Track {
+    id: u32,
+    thread: u32,
+    seen: Arc<loom::sync::atomic::AtomicUsize>,
 }
 
 struct Timers {
@@ -208,20 +216,33 @@ const END_OF_THREAD: u32 = 1 << 31;
 
 fn track(id: u32) {
     if crate::engine::current() == Engine::Loom {
-        let atomic = Arc::new(loom::sync::atomic::AtomicUsize::new(0));
-        TRACKS.with_borrow_mut(|tracks| tracks.push((id, atomic)));
+        add_track(id, crate::run::me());
     }
 }
 
+fn add_track(id: u32, thread: u32) -> Arc<loom::sync::atomic::AtomicUsize> {
+    let seen = Arc::new(loom::sync::atomic::AtomicUsize::new(0));
+    TRACKS.with_borrow_mut(|tracks| tracks.push(Track { id, thread, seen: Arc::clone(&seen) }));
+    seen
+}
+
 fn show(id: u32, changes: bool) {
-    let track = TRACKS.with_borrow(|tracks| tracks.iter().find(|(known, _)| *known == id).map(|(_, track)| Arc::clone(track)));
-    let Some(track) = track else { return };
     let me = crate::run::me();
+    let tracks: Vec<(u32, Arc<loom::sync::atomic::AtomicUsize>)> = TRACKS.with_borrow(|tracks| {
+        let of_it = tracks.iter().filter(|track| track.id == id);
+        of_it.map(|track| (track.thread, Arc::clone(&track.seen))).collect()
+    });
+    if tracks.is_empty() {
+        return;
+    }
     // Relaxed: what is noted here must not order what the program leaves unordered.
     if changes {
-        track.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        for (_, track) in tracks {
+            track.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
     } else {
-        track.load(std::sync::atomic::Ordering::Relaxed);
+        let own = tracks.into_iter().find(|(thread, _)| *thread == me).map(|(_, track)| track);
+        own.unwrap_or_else(|| add_track(id, me)).load(std::sync::atomic::Ordering::Relaxed);
     }
     set_me(me);
 }
