@@ -2,8 +2,8 @@
 
 use stack::audio::Cycle;
 
-pub fn process(cycle: &mut Cycle<'_>, kept: &mut Option<Vec<i16>>) {
-    *kept = cycle.dequeue().map(|mut buffer| buffer.samples().to_vec());
+pub fn run(cycle: &mut Cycle<'_>) {
+    let mut kept = Vec::new();
+    let mut process = |cycle: &mut Cycle<'_>| kept.extend(cycle.dequeue().map(|mut buffer| buffer.samples().to_vec()));
+    process(cycle);
 }
-
-fn main() {}

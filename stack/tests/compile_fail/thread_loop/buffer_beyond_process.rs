@@ -1,10 +1,10 @@
 // expect: E0521
 //! A buffer goes back before the process returns.
 
-use stack::audio::{Cycle, StreamBuffer};
+use stack::audio::Cycle;
 
-pub fn process(cycle: &mut Cycle<'_>, kept: &mut Option<StreamBuffer<'static>>) {
-    *kept = cycle.dequeue();
+pub fn run(cycle: &mut Cycle<'_>) {
+    let mut kept = Vec::new();
+    let mut process = |cycle: &mut Cycle<'_>| kept.extend(cycle.dequeue());
+    process(cycle);
 }
-
-fn main() {}

@@ -5,7 +5,7 @@ use stack::audio::Backend;
 use stack::audio::null::NullBackend;
 use stack::audio::thread_loop::{LoopConfig, ThreadLoop};
 
-fn main() {
+pub fn main() {
     let thread_loop = ThreadLoop::new(LoopConfig::default());
     let backend = NullBackend::new(&thread_loop.handle());
     let _devices = backend.devices();

@@ -7,5 +7,3 @@ pub fn close(stream: &Stream, handle: &LoopHandle) {
     let _guard = handle.lock();
     let _closing = stream.close(&_guard);
 }
-
-fn main() {}

@@ -8,5 +8,3 @@ pub fn close(stream: &Stream, handle: &LoopHandle) {
     let _guard = handle.lock();
     let _closing = stream.close();
 }
-
-fn main() {}

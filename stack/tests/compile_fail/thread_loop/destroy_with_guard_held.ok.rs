@@ -2,7 +2,7 @@
 
 use stack::audio::thread_loop::{LoopConfig, ThreadLoop};
 
-fn main() {
+pub fn main() {
     let mut thread_loop = ThreadLoop::new(LoopConfig::default());
     let guard = thread_loop.lock();
     drop(guard);

@@ -2,8 +2,8 @@
 
 use stack::audio::thread_loop::{LoopGuard, LoopHandle};
 
-pub fn callback(guard: &mut LoopGuard<'_>, kept: &mut Option<LoopHandle>) {
-    *kept = Some(guard.handle());
+pub fn invoke(handle: &LoopHandle) {
+    let mut kept = Vec::new();
+    let mut callback = |guard: &mut LoopGuard<'_>| kept.push(guard.handle());
+    callback(&mut handle.lock());
 }
-
-fn main() {}

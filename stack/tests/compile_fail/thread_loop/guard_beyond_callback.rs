@@ -1,10 +1,10 @@
 // expect: E0521
 //! A callback's guard ends with the callback.
 
-use stack::audio::thread_loop::LoopGuard;
+use stack::audio::thread_loop::{LoopGuard, LoopHandle};
 
-pub fn callback(guard: &mut LoopGuard<'_>, kept: &mut Option<&'static LoopGuard<'static>>) {
-    *kept = Some(guard);
+pub fn invoke(handle: &LoopHandle) {
+    let mut kept = Vec::new();
+    let mut callback = |guard: &mut LoopGuard<'_>| kept.push(guard);
+    callback(&mut handle.lock());
 }
-
-fn main() {}

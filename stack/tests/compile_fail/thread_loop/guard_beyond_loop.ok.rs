@@ -2,9 +2,9 @@
 
 use stack::audio::thread_loop::{LoopConfig, ThreadLoop};
 
-fn main() {
-    let guard;
+pub fn main() {
     let thread_loop = ThreadLoop::new(LoopConfig::default());
+    let guard;
     {
         guard = thread_loop.lock();
     }

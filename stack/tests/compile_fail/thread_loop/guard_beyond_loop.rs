@@ -3,7 +3,7 @@
 
 use stack::audio::thread_loop::{LoopConfig, ThreadLoop};
 
-fn main() {
+pub fn main() {
     let guard;
     {
         let thread_loop = ThreadLoop::new(LoopConfig::default());

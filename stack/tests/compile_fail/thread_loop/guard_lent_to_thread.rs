@@ -3,7 +3,7 @@
 
 use stack::audio::thread_loop::{LoopCell, LoopConfig, ThreadLoop};
 
-fn main() {
+pub fn main() {
     let thread_loop = ThreadLoop::new(LoopConfig::default());
     let count = LoopCell::new(&thread_loop.handle(), 0);
     let guard = thread_loop.lock();

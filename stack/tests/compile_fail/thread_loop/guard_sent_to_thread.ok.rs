@@ -2,7 +2,7 @@
 
 use stack::audio::thread_loop::{LoopConfig, ThreadLoop};
 
-fn main() {
+pub fn main() {
     let thread_loop = ThreadLoop::new(LoopConfig::default());
     std::thread::scope(|scope| {
         scope.spawn(|| drop(thread_loop.lock()));

@@ -8,5 +8,3 @@ pub fn process(cycle: &mut Cycle<'_>) {
     let second = cycle.dequeue();
     drop((first, second));
 }
-
-fn main() {}

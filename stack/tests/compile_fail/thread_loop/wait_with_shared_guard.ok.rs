@@ -5,5 +5,3 @@ use stack::audio::thread_loop::LoopGuard;
 pub fn wait(guard: &mut LoopGuard<'_>) {
     let _waited = guard.wait(std::time::Duration::ZERO, |_| true);
 }
-
-fn main() {}

@@ -6,5 +6,3 @@ use stack::audio::thread_loop::LoopGuard;
 pub fn wait(guard: &LoopGuard<'_>) {
     let _waited = guard.wait(std::time::Duration::ZERO, |_| true);
 }
-
-fn main() {}
