@@ -24,6 +24,7 @@ pub mod roc_lost_on_drop;
 pub mod session_close;
 pub mod short_srtcp;
 mod srtp_setup;
+pub mod thread_loop;
 pub mod timer_cancel;
 mod timer_oracle;
 mod toy_cipher;
@@ -47,9 +48,10 @@ pub fn exhibits() -> Vec<Exhibit> {
         pjsua_lock_order::exhibit(),
         acquire_call::exhibit(),
         dialog_destroy::exhibit(),
+        session_close::exhibit(),
+        thread_loop::exhibit(),
         timer_cancel::exhibit(),
         work_held::exhibit(),
-        session_close::exhibit(),
     ]
 }
 

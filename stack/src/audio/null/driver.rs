@@ -13,6 +13,8 @@ pub(super) struct Driver {
     recorders: Vec<(BufferQueue, Strand)>,
     /// Some stream has ended, or is to end.
     sweeps: bool,
+    /// Those that have ended, and that the node does not know of yet.
+    ended: usize,
     sum: Vec<i32>,
     mixed: Vec<i16>,
 }
@@ -40,6 +42,7 @@ impl Driver {
             players: Vec::new(),
             recorders: Vec::new(),
             sweeps: false,
+            ended: 0,
             sum: vec![0; samples],
             mixed: vec![0; samples],
         }
@@ -50,7 +53,7 @@ impl Driver {
         loop {
             match self.wait(node) {
                 Turn::Period => self.period(),
-                Turn::Sweep(gone) => self.sweep(node, gone),
+                Turn::Sweep(gone) => self.sweep(gone),
                 Turn::End => return,
             }
         }
@@ -58,6 +61,7 @@ impl Driver {
 
     fn wait(&mut self, node: &Node) -> Turn {
         let mut intake = node.intake.lock();
+        intake.streams -= std::mem::take(&mut self.ended);
         loop {
             self.join(&mut intake);
             if self.players.is_empty() && self.recorders.is_empty() {
@@ -110,8 +114,7 @@ impl Driver {
     }
 
     /// Ends the streams that are to end. Their processes are dropped here, without a lock.
-    fn sweep(&mut self, node: &Node, gone: Option<Gone>) {
-        let mut ended = 0;
+    fn sweep(&mut self, gone: Option<Gone>) {
         for strands in [&mut self.players, &mut self.recorders] {
             strands.retain_mut(|(_, strand)| {
                 let why = match gone {
@@ -121,10 +124,9 @@ impl Driver {
                     None => return true,
                 };
                 strand.end(why);
-                ended += 1;
+                self.ended += 1;
                 false
             });
         }
-        node.intake.lock().streams -= ended;
     }
 }

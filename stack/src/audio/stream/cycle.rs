@@ -91,11 +91,13 @@ impl Strand {
 
     /// Calls the process for a period. False if the stream is to end, or has ended.
     pub(in super::super) fn run(&mut self, port: &mut dyn Port) -> bool {
-        if self.process.is_none() || !self.stream.flow().begin_call() {
+        if self.process.is_none() {
             return false;
         }
-        if self.index == 0 {
-            StreamShared::rouse(&self.stream);
+        match self.stream.flow().begin_call() {
+            None => return false,
+            Some(false) => {}
+            Some(true) => StreamShared::rouse(&self.stream),
         }
         let mut cycle = Cycle { index: self.index, reclaimed: 0, port };
         self.index += 1;

@@ -1,14 +1,11 @@
-use super::super::thread_loop::{Duty, Listeners, LoopCallback, LoopCell, LoopError, LoopGuard, Shared, deliver};
+use super::super::thread_loop::{Duty, LISTENERS_MAX, Listeners, LoopCallback, LoopCell, LoopError, LoopGuard, Shared, deliver};
 use super::super::{AudioError, DeviceId, Direction, ListenerId};
-use super::flow::{End, Flow};
+use super::flow::{Done, End, Flow};
 use super::{StreamConfig, StreamCounters, StreamState};
 use sim::ledger::{self, ResourceId};
 use sim::sync::Arc;
 use sim::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::fmt;
-
-/// How many listeners a stream has at the most.
-const LISTENERS_MAX: usize = 64;
 
 /// A stream, as the application holds it. Dropped, it is closed, without waiting.
 pub struct Stream {
@@ -39,15 +36,19 @@ impl Stream {
     /// [`AudioError::StreamEnded`], [`AudioError::TooManyListeners`], [`AudioError::Loop`].
     pub fn subscribe(&self, guard: &LoopGuard<'_>, listener: LoopCallback<StreamState>) -> Result<ListenerId, AudioError> {
         let mut listener = Some(listener);
+        let done = self.shared.flow.watch();
         let added = self.shared.record.with(guard, |record| {
-            if self.shared.now(record).is_last() {
+            if now(record, &done).is_last() {
                 return Err(AudioError::StreamEnded);
             }
-            let wanted = listener.take_if(|_| record.listeners.len() < LISTENERS_MAX);
-            let wanted = wanted.ok_or(AudioError::TooManyListeners { max: LISTENERS_MAX })?;
-            Ok(ListenerId(record.listeners.add(wanted)))
+            let added = record.listeners.add(&mut listener);
+            added.map(ListenerId).ok_or(AudioError::TooManyListeners { max: LISTENERS_MAX })
         });
         guard.let_go_later(listener);
+        if done == Done::Began {
+            // It is told of that, if it was not told yet.
+            StreamShared::rouse(&self.shared);
+        }
         added?
     }
 
@@ -197,65 +198,74 @@ impl StreamShared {
     /// The process was dropped.
     pub(super) fn ended(shared: &Arc<Self>, why: End) {
         ledger::release(shared.resource);
-        shared.flow.end(why);
-        Self::rouse(shared);
+        if shared.flow.end(why) {
+            Self::rouse(shared);
+        }
     }
 
     fn close(&self) -> Closing {
         let found = self.flow.close();
-        if !found.was_closing && !found.has_ended {
+        if !found.was_closing {
             self.data_path.attend();
         }
         if found.calls { Closing::ProcessGoesOn } else { Closing::Quiet }
     }
 
     fn state(&self, guard: &LoopGuard<'_>) -> Result<StreamState, LoopError> {
-        self.record.with(guard, |record| self.now(record))
+        let done = self.flow.watch();
+        self.record.with(guard, |record| now(record, &done))
     }
 
-    /// What the stream does, by what is told and what the data path has done since.
-    fn now(&self, record: &Record) -> StreamState {
-        match (&record.state, self.flow.ended()) {
-            (told, _) if told.is_last() => told.clone(),
-            (_, Some(Ok(()))) => StreamState::Closed,
-            (_, Some(Err(failure))) => StreamState::Failed(failure),
-            (StreamState::Connecting, None) if self.flow.has_begun() => StreamState::Streaming,
-            (told, None) => told.clone(),
-        }
-    }
-
-    /// The stream comes to a state: whoever listens is told, and whoever waits looks again.
-    fn come_to(&self, guard: &mut LoopGuard<'_>, state: StreamState) {
+    /// The stream comes to a state: whoever waits looks again.
+    fn come_to(&self, guard: &LoopGuard<'_>, state: StreamState) {
         let is_new = self.record.with(guard, |record| {
             let is_new = !record.state.is_last() && record.state != state;
             if is_new {
                 record.state = state.clone();
+                let _ = record.listeners.tell(state);
             }
             is_new
         });
-        if is_new != Ok(true) {
-            return;
+        if is_new == Ok(true) {
+            guard.signal();
         }
-        // The cell is of the guard's loop, and in no call.
-        let _ = deliver(guard, &self.record, |record| &mut record.listeners, &state);
-        if state.is_last()
-            && let Ok(listeners) = self.record.with(guard, |record| std::mem::replace(&mut record.listeners, Listeners::new()))
-        {
-            guard.let_go_later(listeners);
+    }
+
+    /// Whoever listens is told. False if the run ended first.
+    fn tell(&self, guard: &mut LoopGuard<'_>) -> bool {
+        if !deliver(guard, &self.record, |record| &mut record.listeners, None) {
+            return false;
         }
-        guard.signal();
+        let unwanted = self
+            .record
+            .with(guard, |record| record.state.is_last().then(|| std::mem::replace(&mut record.listeners, Listeners::new())));
+        guard.let_go_later(unwanted);
+        true
     }
 }
 
 impl Duty for StreamShared {
-    fn serve(&self, guard: &mut LoopGuard<'_>) {
-        if let Ok(now) = self.state(guard) {
+    fn serve(&self, guard: &mut LoopGuard<'_>) -> bool {
+        let done = self.flow.watch();
+        if let Ok(now) = self.record.with(guard, |record| now(record, &done)) {
             // One that began and ended since it was looked at last has been through both.
-            if now.is_last() && self.flow.has_begun() {
+            if matches!(done, Done::Ended { has_begun: true, .. }) {
                 self.come_to(guard, StreamState::Streaming);
             }
             self.come_to(guard, now);
         }
+        self.tell(guard)
+    }
+}
+
+/// What the stream does, by what is told and what the data path has done since.
+fn now(record: &Record, done: &Done) -> StreamState {
+    match (&record.state, done) {
+        (told, _) if told.is_last() => told.clone(),
+        (_, Done::Ended { failure: None, .. }) => StreamState::Closed,
+        (_, Done::Ended { failure: Some(failure), .. }) => StreamState::Failed(failure.clone()),
+        (StreamState::Connecting, Done::Began) => StreamState::Streaming,
+        (told, _) => told.clone(),
     }
 }
 
