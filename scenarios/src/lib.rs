@@ -10,6 +10,7 @@ pub mod feedback_as_rtp;
 mod inputs;
 pub mod pairs;
 pub mod program;
+pub mod queue_full;
 pub mod rekey_under_rx;
 pub mod retransmit_join;
 pub mod roc_invariants;
@@ -35,6 +36,7 @@ pub fn exhibits() -> Vec<Exhibit> {
         rekey_under_rx::exhibit(),
         roc_invariants::exhibit(),
         session_close::exhibit(),
+        queue_full::exhibit(),
     ]
 }
 
