@@ -55,6 +55,9 @@ pub struct MustSee {
 pub enum Sequential {
     /// Every order is clean: the bug is a race.
     Clean,
+    /// Every order is clean, and the run that makes only dull choices is one in which locks were taken in both orders: the deadlock that
+    /// did not happen is seen there, as a potential one.
+    Foreseen,
     /// Some order fails, for the reason given: the bug needs no race.
     Fails(&'static str),
 }
@@ -224,18 +227,23 @@ impl Exhibit {
 }
 
 impl Subject {
-    /// A version of code in which nothing runs at once: every input is tried.
-    pub fn of_inputs(name: &'static str, about: &'static str, expected: Expected, body: fn()) -> Self {
+    /// A version of the code, of which nothing else is stated.
+    pub fn new(name: &'static str, about: &'static str, on: Vec<On>, body: fn()) -> Self {
         Subject {
             name,
             about,
-            on: vec![On::cases(expected)],
+            on,
             fewest_preemptions: None,
             sequential: Sequential::Clean,
             body,
             in_sequence: None,
             must_see: None,
         }
+    }
+
+    /// A version of code in which nothing runs at once: every input is tried.
+    pub fn of_inputs(name: &'static str, about: &'static str, expected: Expected, body: fn()) -> Self {
+        Subject::new(name, about, vec![On::cases(expected)], body)
     }
 
     /// Where it runs on `engine`, if it does.

@@ -3,13 +3,20 @@
 //! An exhibit holds one driver and one property. Every version of the code is a *subject* of that driver: the bug as it shipped,
 //! each published fix that left a hole, a twin of each with the one change that mends it, and our own stack, which must be clean.
 
+pub mod acquire_call;
+mod call_crossing;
 pub mod canary;
+pub mod dialog_destroy;
 pub mod double_clock_stop;
+mod endpoint_oracle;
 pub mod exhibit;
 pub mod feedback_as_rtp;
 mod inputs;
 pub mod pairs;
+pub mod pjsua_lock_order;
 pub mod program;
+#[cfg(test)]
+mod programs;
 pub mod queue_full;
 pub mod rekey_under_rx;
 pub mod retransmit_join;
@@ -18,7 +25,11 @@ pub mod roc_lost_on_drop;
 pub mod session_close;
 pub mod short_srtcp;
 mod srtp_setup;
+pub mod thread_loop;
+pub mod timer_cancel;
+mod timer_oracle;
 mod toy_cipher;
+pub mod work_held;
 pub mod zrtp_mbuf_growth;
 
 pub use exhibit::{Exhibit, Expected, MustSee, On, Sequential, Subject};
@@ -35,7 +46,13 @@ pub fn exhibits() -> Vec<Exhibit> {
         feedback_as_rtp::exhibit(),
         rekey_under_rx::exhibit(),
         roc_invariants::exhibit(),
+        pjsua_lock_order::exhibit(),
+        acquire_call::exhibit(),
+        dialog_destroy::exhibit(),
         session_close::exhibit(),
+        thread_loop::exhibit(),
+        timer_cancel::exhibit(),
+        work_held::exhibit(),
         queue_full::exhibit(),
     ]
 }

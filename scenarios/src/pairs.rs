@@ -1,19 +1,10 @@
 //! Our stack under every two operations at once: a subject for each pair of a list, and for each operation with itself.
 
-use crate::exhibit::{Expected, On, Sequential, Subject};
+use crate::exhibit::{Expected, On, Subject};
 
 /// The subject of one pair: on loom, exhaustive within the default bounds, and only where pairs are asked for.
 pub fn pair(name: &'static str, about: &'static str, body: fn()) -> Subject {
-    Subject {
-        name,
-        about,
-        on: vec![On::loom(Expected::Clean).as_pair()],
-        fewest_preemptions: None,
-        sequential: Sequential::Clean,
-        body,
-        in_sequence: None,
-        must_see: None,
-    }
+    Subject::new(name, about, vec![On::loom(Expected::Clean).as_pair()], body)
 }
 
 /// `pairs!(drive, [name => operation, ...])`: the subjects `stack-<a>-<b>` of all pairs, as a vector. `drive(a, b)` is one run. A name is

@@ -138,6 +138,8 @@ primitives! {
         turmoil "a blocked thread would block every task; await `sync::asynchronous`, or use shuttle", cases yes;
     CondvarWaitFor "sync::Condvar::wait_for": real yes, loom yes, shuttle yes,
         turmoil "a blocked thread would block every task; await `sync::asynchronous`, or use shuttle", cases yes;
+    ReentrantCondvar "sync::ReentrantCondvar": real yes, loom yes, shuttle yes,
+        turmoil "a blocked thread would block every task; await `sync::asynchronous`, or use shuttle", cases yes;
     Once "sync::Once and OnceLock": real yes, loom yes, shuttle yes, turmoil yes, cases yes;
     Atomic "sync::atomic": real yes, loom yes, shuttle yes, turmoil yes, cases yes;
     RelaxedMemory "weak memory orderings": real yes, loom yes,

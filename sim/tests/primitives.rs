@@ -5,10 +5,11 @@
 use sim::explore::Check;
 use sim::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use sim::sync::channel::{self, TryRecvError, TrySendError};
-use sim::sync::{Arc, Condvar, Mutex, Once, OnceLock, ReentrantMutex, RwLock};
+use sim::sync::{Arc, Condvar, HeldAgain, Mutex, Once, OnceLock, ReentrantCondvar, ReentrantMutex, ReentrantMutexGuard, RwLock};
 use sim::time::{self, Duration, Instant};
 use sim::verdict::Verdict;
 use sim::{Engine, StrategyName, invariant, thread};
+use std::cell::Cell;
 
 /// Runs `body` for real, on shuttle with each strategy that samples, and on loom.
 fn on_each(name: &str, body: fn()) {
@@ -88,6 +89,149 @@ fn reentrant_mutex() {
         with_other(move || add(&theirs), || add(&lock));
         invariant!(lock.lock().load(Ordering::Relaxed) == 2, "both counted");
     });
+}
+
+#[test]
+fn a_reentrant_lock_knows_its_holder_and_how_often() {
+    on_each("reentrant_depth", || {
+        let lock = Arc::new(ReentrantMutex::new(()));
+        invariant!(!lock.is_held(), "nobody has it");
+        let theirs = Arc::clone(&lock);
+        let outer = lock.lock();
+        with_other(
+            move || {
+                invariant!(!theirs.is_held(), "another has it");
+                drop(theirs.lock());
+            },
+            || {
+                let inner = lock.try_lock().expect("it is mine");
+                let third = lock.try_lock_for(Duration::from_millis(1)).expect("it is mine");
+                invariant!(lock.is_held() && ReentrantMutexGuard::depth(&third) == 3, "three times");
+                drop(outer);
+                invariant!(ReentrantMutexGuard::depth(&inner) == 2, "a guard is gone, whichever");
+                drop(third);
+                drop(inner);
+                invariant!(!lock.is_held(), "it was given back");
+            },
+        );
+    });
+}
+
+#[test]
+fn a_condition_of_a_reentrant_lock() {
+    on_each("reentrant_condvar", || {
+        let pair = Arc::new((ReentrantMutex::new(Cell::new(0)), ReentrantCondvar::new()));
+        let theirs = Arc::clone(&pair);
+        with_other(
+            move || {
+                let outer = theirs.0.lock();
+                let inner = theirs.0.lock();
+                inner.set(7);
+                theirs.1.notify_all();
+                drop(outer);
+                inner.set(8);
+            },
+            || {
+                let mut guard = pair.0.lock();
+                while guard.get() == 0 {
+                    pair.1.wait(&mut guard).expect("it is held once");
+                }
+                invariant!(guard.get() == 8 && ReentrantMutexGuard::depth(&guard) == 1, "the other had given it back");
+                invariant!(pair.0.is_held(), "the lock was taken again");
+            },
+        );
+        let mut guard = pair.0.lock();
+        let began = Instant::now();
+        while !pair.1.wait_for(&mut guard, Duration::from_millis(2)).expect("it is held once").timed_out() {}
+        invariant!(began.elapsed() >= Duration::from_millis(2), "{:?}", began.elapsed());
+        pair.1.notify_one();
+    });
+}
+
+#[test]
+fn one_of_two_waiters_is_notified() {
+    on_each("reentrant_notify_one", || {
+        let pair = Arc::new((ReentrantMutex::new(Cell::new(0_u32)), ReentrantCondvar::new()));
+        let take = |pair: &(ReentrantMutex<Cell<u32>>, ReentrantCondvar)| {
+            let mut guard = pair.0.lock();
+            while guard.get() == 0 {
+                pair.1.wait(&mut guard).expect("it is held once");
+            }
+            guard.set(guard.get() - 1);
+        };
+        let (first, second) = (Arc::clone(&pair), Arc::clone(&pair));
+        let waiters = [thread::spawn(move || take(&first)), thread::spawn(move || take(&second))];
+        for _ in 0..2 {
+            let guard = pair.0.lock();
+            guard.set(guard.get() + 1);
+            pair.1.notify_one();
+        }
+        waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
+        invariant!(pair.0.lock().get() == 0, "each took one");
+    });
+}
+
+#[test]
+fn no_notification_falls_between_giving_the_lock_back_and_waiting() {
+    // For real, where no engine looks: two threads hand a number to each other.
+    const TURNS: u32 = 100_000;
+    let pair = Arc::new((ReentrantMutex::new(Cell::new(0)), ReentrantCondvar::new()));
+    let play = |pair: &(ReentrantMutex<Cell<u32>>, ReentrantCondvar), parity: u32| {
+        let mut guard = pair.0.lock();
+        while guard.get() < TURNS {
+            if guard.get() % 2 == parity {
+                guard.set(guard.get() + 1);
+                pair.1.notify_one();
+            } else {
+                let waited = pair.1.wait_for(&mut guard, Duration::from_secs(5)).expect("it is held once");
+                assert!(!waited.timed_out(), "turn {} was not told", guard.get());
+            }
+        }
+    };
+    let theirs = Arc::clone(&pair);
+    with_other(move || play(&theirs, 1), || play(&pair, 0));
+}
+
+#[test]
+fn a_wait_on_a_lock_that_is_held_again_is_refused() {
+    on_each("reentrant_nested_wait", || {
+        let (lock, condition) = (ReentrantMutex::new(()), ReentrantCondvar::new());
+        let outer = lock.lock();
+        let mut inner = lock.lock();
+        invariant!(condition.wait(&mut inner) == Err(HeldAgain { depth: 2 }), "it would be held on");
+        let timed = condition.wait_for(&mut inner, Duration::from_millis(1));
+        invariant!(timed.is_err_and(|error| error.depth == 2), "{timed:?}");
+        invariant!(ReentrantMutexGuard::depth(&inner) == 2, "nothing was given back");
+        drop(outer);
+        let timed = condition.wait_for(&mut inner, Duration::from_millis(1));
+        invariant!(timed.is_ok(), "{timed:?}");
+    });
+}
+
+#[test]
+fn a_cycle_through_a_reentrant_lock_with_a_condition_is_a_deadlock_and_not_a_lost_wakeup() {
+    // A loop thread waits for work and wants the lock again; who has the lock joins it.
+    fn body(joins_with_lock: bool) {
+        let pair = Arc::new((ReentrantMutex::new(Cell::new(false)), ReentrantCondvar::new()));
+        let theirs = Arc::clone(&pair);
+        let worker = thread::spawn(move || {
+            let mut guard = theirs.0.lock();
+            while !guard.get() {
+                theirs.1.wait(&mut guard).expect("it is held once");
+            }
+        });
+        let guard = pair.0.lock();
+        guard.set(true);
+        pair.1.notify_one();
+        let held = joins_with_lock.then_some(guard);
+        worker.join().unwrap();
+        drop(held);
+    }
+    for engine in [Engine::Shuttle, Engine::Loom] {
+        let check = Check::new("reentrant", "cycle", engine);
+        assert_eq!(check.run(|| body(false)).verdict, Verdict::Clean, "{engine}");
+        assert_eq!(check.run(|| body(true)).verdict.detector(), Some(sim::verdict::Detector::Deadlock), "{engine}");
+    }
 }
 
 #[test]

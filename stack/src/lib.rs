@@ -4,6 +4,7 @@
 //! exhausts and shuttle samples. Protocol engines are sans-IO: they are given bytes and the time, and give back what to do. Shared
 //! objects are safe to call from any thread, their own callbacks included; the page of each says which locks it takes.
 
+pub mod audio;
 pub mod buffer;
 #[cfg(test)]
 mod corpus;

@@ -15,7 +15,7 @@
 mod historic;
 mod production;
 
-use crate::exhibit::{Exhibit, Expected, MustSee, On, Sequential, Subject};
+use crate::exhibit::{Exhibit, Expected, MustSee, On, Subject};
 use crate::inputs::one_of;
 use historic::Historic;
 use production::Production;
@@ -158,8 +158,8 @@ macro_rules! pair {
             drive_in_sequence::<Historic<true>>(&[&[Operation::$main], &[Operation::Unprotect]]);
         }
         let caught = Expected::Caught(Detector::UseAfterRelease);
-        let historic = threaded($name, $about, vec![On::loom(caught), On::shuttle(caught)], body);
-        let mended = threaded($twin, $mended, vec![On::loom(Expected::Clean), On::shuttle(Expected::Clean)], twin);
+        let historic = Subject::new($name, $about, vec![On::loom(caught), On::shuttle(caught)], body);
+        let mended = Subject::new($twin, $mended, vec![On::loom(Expected::Clean), On::shuttle(Expected::Clean)], twin);
         [
             // Main is interrupted before it has done anything, and media where it has read.
             Subject { fewest_preemptions: Some(2), in_sequence: Some(in_sequence), ..historic },
@@ -173,12 +173,8 @@ macro_rules! production {
         fn body() {
             drive::<Production>(&[&[$(Operation::$main),*], &[$(Operation::$media),*]]);
         }
-        threaded($name, $about, vec![On::loom(Expected::Clean), On::shuttle(Expected::Clean)], body)
+        Subject::new($name, $about, vec![On::loom(Expected::Clean), On::shuttle(Expected::Clean)], body)
     }};
-}
-
-fn threaded(name: &'static str, about: &'static str, on: Vec<On>, body: fn()) -> Subject {
-    Subject { name, about, on, fewest_preemptions: None, sequential: Sequential::Clean, body, in_sequence: None, must_see: None }
 }
 
 /// The exhibit.
@@ -223,7 +219,7 @@ pub fn exhibit() -> Exhibit {
                 not_driven: &[],
                 timers: false,
             }),
-            ..threaded(
+            ..Subject::new(
                 "stack",
                 "our session: any two operations of each of three threads",
                 vec![On::shuttle(Expected::Clean).schedules(5_000)],

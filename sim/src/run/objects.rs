@@ -23,6 +23,7 @@ impl Run {
             writers_waiting: 0,
             shared: SmallVec::new(),
             waiters: SmallVec::new(),
+            notifiers: SmallVec::new(),
             clock: VectorClock::default(),
             order_clock: VectorClock::default(),
             now_ns: 0,
@@ -31,6 +32,14 @@ impl Run {
             released: None,
         });
         Obj { run: self.epoch, id }
+    }
+
+    /// `me` notifies a condition, whether anybody waits for it or not.
+    pub(crate) fn note_notifier(&mut self, me: u32, obj: Obj) {
+        let notifiers = &mut self.object(obj).notifiers;
+        if !notifiers.contains(&me) {
+            notifiers.push(me);
+        }
     }
 
     /// Whether the object is of this run, and not of one before.
@@ -91,6 +100,11 @@ impl Run {
                 self.potential_here = Some(finding);
             }
         }
+    }
+
+    /// Whether `thread` holds the lock alone.
+    pub(crate) fn holds(&mut self, thread: u32, obj: Obj) -> bool {
+        self.object(obj).owner == Some(thread)
     }
 
     /// Whether a lock can be had now by `me`, which may already stand in line (`waits`).

@@ -13,7 +13,7 @@ mod raw;
 mod reentrant;
 mod rwlock;
 
-pub use condvar::{Condvar, WaitTimeoutResult};
+pub use condvar::{Condvar, HeldAgain, ReentrantCondvar, WaitTimeoutResult};
 pub use mutex::{Mutex, MutexGuard};
 pub use once::{Once, OnceLock};
 pub use reentrant::{ReentrantMutex, ReentrantMutexGuard};

@@ -4,6 +4,7 @@ use super::dialog::DialogId;
 use super::error::RequestsFull;
 use super::order::{Permit, level};
 use super::outbox::CallEvent;
+use super::requests::Request;
 use super::{CallHandle, Endpoint};
 use std::fmt;
 
@@ -15,23 +16,24 @@ pub trait Application: Send + Sync + 'static {
     /// Something happened to a call. The call may be over when this is told.
     fn on_call(&self, event: CallEvent, callback: &mut Callback<'_>);
 
-    /// A message is to be sent to the peer of this dialog. In order with the events of its call.
-    fn send(&self, dialog: &DialogId, message: &[u8]);
+    /// A message is to be sent to the peer of this dialog. In order with the events of its call. Where it cannot be sent, `callback` may
+    /// ask for the call to end.
+    fn send(&self, dialog: &DialogId, message: &[u8], callback: &mut Callback<'_>);
 }
 
 /// What a callback may do: lock what is the application's, and ask for what is done when it has returned.
 pub struct Callback<'a> {
     permit: Permit<'a, level::Endpoint>,
     requests: Vec<Request>,
+    /// How many there is room for.
+    room: usize,
     requests_max: usize,
 }
 
-/// Something to do from the root, when the callback has returned.
-type Request = Box<dyn FnOnce(&Endpoint, &mut Permit<'_, level::Root>) + Send>;
-
 impl<'a> Callback<'a> {
-    pub(super) fn new(permit: Permit<'a, level::Endpoint>, requests_max: usize) -> Self {
-        Callback { permit, requests: Vec::new(), requests_max }
+    /// For a thread that is to do so many requests already.
+    pub(super) fn new(permit: Permit<'a, level::Endpoint>, waiting: usize, requests_max: usize) -> Self {
+        Callback { permit, requests: Vec::new(), room: requests_max.saturating_sub(waiting), requests_max }
     }
 
     pub(super) fn into_requests(self) -> Vec<Request> {
@@ -43,15 +45,16 @@ impl<'a> Callback<'a> {
         &mut self.permit
     }
 
-    /// Does this when the callback has returned, on its thread, before the next event of the call.
+    /// Does this when the callback has returned, on its thread, after what was asked for before. What comes of it may ask for more, which
+    /// takes its turn and no stack.
     ///
     /// # Errors
-    /// [`RequestsFull`]: it is not done.
+    /// [`RequestsFull`]: it is not done. What other callbacks of this thread have asked for, and is not done yet, counts.
     pub fn then(
         &mut self,
         request: impl FnOnce(&Endpoint, &mut Permit<'_, level::Root>) + Send + 'static,
     ) -> Result<(), RequestsFull> {
-        if self.requests.len() >= self.requests_max {
+        if self.requests.len() >= self.room {
             return Err(RequestsFull { requests_max: self.requests_max });
         }
         self.requests.push(Box::new(request));

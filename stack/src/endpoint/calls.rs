@@ -3,18 +3,21 @@
 use super::error::StaleCall;
 use sim::sync::Arc;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 
-/// Names a call: its slot, and which call of that slot. It may be copied, kept and used after the call: then it is an error, and never
-/// another call (pjproject #4995 is what happens where call ids have no generation).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Names a call: its slot, and which call of that slot. It may be copied, kept and used after the call, or given to another endpoint:
+/// then it is an error, and never another call (pjproject #4995 is what happens where call ids have no generation).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CallHandle {
     slot: u32,
     generation: u32,
+    /// Whose slot. Not shown and not hashed: it differs from run to run.
+    endpoint: u64,
 }
 
 impl CallHandle {
     /// Before a dialog has its slot. No call has this name: the last slot is past every limit.
-    pub(super) const UNNAMED: CallHandle = CallHandle { slot: u32::MAX, generation: u32::MAX };
+    pub(super) const UNNAMED: CallHandle = CallHandle { slot: u32::MAX, generation: u32::MAX, endpoint: 0 };
 
     /// The slot, from 0.
     pub fn slot(self) -> u32 {
@@ -33,8 +36,28 @@ impl fmt::Display for CallHandle {
     }
 }
 
+impl fmt::Debug for CallHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CallHandle({self})")
+    }
+}
+
+impl Hash for CallHandle {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.slot, self.generation).hash(state);
+    }
+}
+
+/// Tells endpoints apart.
+fn number() -> u64 {
+    #[expect(clippy::disallowed_types, reason = "no run depends on which number it is, and an engine's cannot be static")]
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+    NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+}
+
 /// Slots for calls of type `C`.
 pub(super) struct Slots<C> {
+    endpoint: u64,
     slots: Vec<Slot<C>>,
     free: Vec<u32>,
     slots_max: usize,
@@ -48,16 +71,14 @@ struct Slot<C> {
 
 impl<C> Slots<C> {
     pub(super) fn new(slots_max: usize) -> Self {
-        Slots { slots: Vec::new(), free: Vec::new(), slots_max }
+        Slots { endpoint: number(), slots: Vec::new(), free: Vec::new(), slots_max }
     }
 
     /// The handle that the next [`Slots::put`] gives; `None` if all are taken.
     pub(super) fn next(&self) -> Option<CallHandle> {
         match self.free.last() {
-            Some(&slot) => Some(CallHandle { slot, generation: self.slots[slot as usize].generation }),
-            None if self.slots.len() < self.slots_max => {
-                Some(CallHandle { slot: u32::try_from(self.slots.len()).ok()?, generation: 0 })
-            }
+            Some(&slot) => Some(self.name(slot, self.slots[slot as usize].generation)),
+            None if self.slots.len() < self.slots_max => Some(self.name(u32::try_from(self.slots.len()).ok()?, 0)),
             None => None,
         }
     }
@@ -72,14 +93,15 @@ impl<C> Slots<C> {
 
     /// The call of this name.
     pub(super) fn find(&self, handle: CallHandle) -> Result<&Arc<C>, StaleCall> {
-        let slot = self.slots.get(handle.slot as usize);
+        let slot = self.slots.get(handle.slot as usize).filter(|_| handle.endpoint == self.endpoint);
         let stale = StaleCall { call: handle, generation: slot.map(|slot| slot.generation) };
         slot.filter(|slot| slot.generation == handle.generation).and_then(|slot| slot.call.as_ref()).ok_or(stale)
     }
 
     /// Frees the slot of this call. It is used again, under the next generation; at the last one it is retired.
     pub(super) fn remove(&mut self, handle: CallHandle) -> Option<Arc<C>> {
-        let slot = self.slots.get_mut(handle.slot as usize).filter(|slot| slot.generation == handle.generation)?;
+        self.find(handle).ok()?;
+        let slot = &mut self.slots[handle.slot as usize];
         let call = slot.call.take()?;
         if let Some(next) = slot.generation.checked_add(1) {
             slot.generation = next;
@@ -90,10 +112,14 @@ impl<C> Slots<C> {
 
     /// The names of all calls, by slot.
     pub(super) fn handles(&self) -> impl Iterator<Item = CallHandle> + '_ {
-        let named = |(slot, it): (usize, &Slot<C>)| {
-            it.call.as_ref().map(|_| CallHandle { slot: u32::try_from(slot).unwrap_or(u32::MAX), generation: it.generation })
+        let named = move |(slot, it): (usize, &Slot<C>)| {
+            it.call.as_ref().map(|_| self.name(u32::try_from(slot).unwrap_or(u32::MAX), it.generation))
         };
         self.slots.iter().enumerate().filter_map(named)
+    }
+
+    fn name(&self, slot: u32, generation: u32) -> CallHandle {
+        CallHandle { slot, generation, endpoint: self.endpoint }
     }
 
     /// How many calls there are.
@@ -137,13 +163,13 @@ mod tests {
         assert!(slots.next().is_none());
         assert_eq!(slots.handles().collect::<Vec<_>>(), handles);
         slots.remove(handles[1]);
-        assert_eq!(slots.next(), Some(CallHandle { slot: 1, generation: 1 }));
+        assert_eq!(slots.next().map(|next| (next.slot(), next.generation())), Some((1, 1)));
         assert_eq!(slots.len(), 2);
     }
 
     #[test]
     fn the_last_generation_retires_its_slot() {
-        let mut slots = Slots { slots: vec![Slot { generation: u32::MAX, call: None }], free: vec![0], slots_max: 2 };
+        let mut slots = Slots { slots: vec![Slot { generation: u32::MAX, call: None }], free: vec![0], ..Slots::new(2) };
         let last = slots.next().unwrap();
         assert_eq!(last.generation(), u32::MAX);
         slots.put(last, Arc::new(0));

@@ -58,9 +58,12 @@ pub enum Input<'a> {
     Timer(u32),
 }
 
-/// Names a usage of one dialog. Names are not used again.
+/// Names a usage of one dialog, and none of another. Names are not used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UsageId(u64);
+pub struct UsageId {
+    call: CallHandle,
+    number: u64,
+}
 
 /// What a dialog is, under its lock. It lives while it has usages or its call goes on, and somebody stands before it.
 pub struct Dialog {
@@ -88,6 +91,7 @@ pub struct Turn<'a> {
 
 /// A dialog as who has its lock sees it.
 pub struct Held<'a> {
+    pub(super) id: &'a DialogId,
     pub(super) dialog: &'a mut Dialog,
     pub(super) outbox: &'a Outbox,
 }
@@ -113,6 +117,11 @@ impl Dialog {
 }
 
 impl Held<'_> {
+    /// What tells the dialog apart.
+    pub fn id(&self) -> &DialogId {
+        self.id
+    }
+
     /// The dialog's call.
     pub fn call(&self) -> CallHandle {
         self.dialog.call
@@ -150,7 +159,7 @@ impl Held<'_> {
     /// # Errors
     /// [`DialogError::UsagesFull`], [`DialogError::Ended`]. The usage is dropped when the lock is free.
     pub fn add_usage(&mut self, usage: impl Usage) -> Result<UsageId, DialogError> {
-        let Dialog { usages, usages_max, state, next_usage, .. } = &mut *self.dialog;
+        let Dialog { call, usages, usages_max, state, next_usage } = &mut *self.dialog;
         let refused = match () {
             () if *state == CallState::Disconnected && usages.is_empty() => Some(DialogError::Ended),
             () if usages.len() >= *usages_max => Some(DialogError::UsagesFull { usages_max: *usages_max }),
@@ -160,13 +169,14 @@ impl Held<'_> {
             self.outbox.keep(Box::new(usage));
             return Err(error);
         }
-        let id = UsageId(*next_usage);
+        let id = UsageId { call: *call, number: *next_usage };
         *next_usage += 1;
         usages.push(Slot { id, usage: Some(Box::new(usage)) });
         Ok(id)
     }
 
     /// Ends a usage and gives it back, to be dropped when the lock is free. `None` if it has ended before.
+    #[must_use = "it would be dropped with the dialog's lock held"]
     pub fn end_usage(&mut self, id: UsageId) -> Option<Box<dyn Usage>> {
         let position = self.dialog.usages.iter().position(|slot| slot.id == id)?;
         self.dialog.usages.remove(position).usage

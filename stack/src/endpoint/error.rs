@@ -10,7 +10,8 @@ use std::time::Duration;
 pub struct StaleCall {
     /// The handle.
     pub call: CallHandle,
-    /// The generation of its slot now: that of the handle where no other call is in it yet. `None`: there never was such a slot.
+    /// The generation of its slot now: that of the handle where no other call is in it yet. `None`: there never was such a slot
+    /// here, as where the handle is of another endpoint.
     pub generation: Option<u32>,
 }
 
@@ -108,7 +109,7 @@ pub enum DialogError {
 
 /// What a callback may not ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected at most {requests_max} requests of one callback, and there are as many")]
+#[error("expected at most {requests_max} requests that wait on one thread, and there are as many")]
 pub struct RequestsFull {
     /// The limit.
     pub requests_max: usize,

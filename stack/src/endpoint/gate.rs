@@ -129,3 +129,82 @@ impl<T> Drop for Gate<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sim::sync::Arc;
+    use sim::thread::{self, JoinHandle};
+    use std::time::Duration;
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_secs(20)
+    }
+
+    fn wait_for_tickets(gate: &Gate<Vec<u32>>, tickets: usize) {
+        while gate.line.lock().tickets.len() != tickets {
+            thread::yield_now();
+        }
+    }
+
+    /// Another who comes and writes its name, when the line has so many tickets before it.
+    fn comes(gate: &Arc<Gate<Vec<u32>>>, before: usize, name: u32, deadline: Instant) -> JoinHandle<Result<(), Refusal>> {
+        let theirs = Arc::clone(gate);
+        let other = thread::spawn(move || theirs.enter(deadline, 10).map(|mut inside| inside.get().push(name)));
+        wait_for_tickets(gate, before + 1);
+        other
+    }
+
+    #[test]
+    fn who_comes_first_has_it_first() {
+        let gate = Arc::new(Gate::new("dialog", Vec::new()));
+        let inside = gate.enter(soon(), 10).unwrap_or_else(|refusal| panic!("{refusal:?}"));
+        let others: Vec<_> = (1..9).map(|name| comes(&gate, name as usize, name, soon())).collect();
+        drop(inside);
+        others.into_iter().for_each(|other| assert_eq!(other.join().unwrap(), Ok(())));
+        assert_eq!(*gate.inside.lock(), (1..9).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn who_gives_up_leaves_the_line_to_the_others() {
+        for gives_up in 0..4 {
+            let gate = Arc::new(Gate::new("dialog", Vec::new()));
+            let inside = gate.enter(soon(), 10).unwrap_or_else(|refusal| panic!("{refusal:?}"));
+            let deadline = |name| if name == gives_up { Instant::now() + Duration::from_millis(300) } else { soon() };
+            let others: Vec<_> = (0..4).map(|name| comes(&gate, name as usize + 1, name, deadline(name))).collect();
+            wait_for_tickets(&gate, 4);
+            drop(inside);
+            let results: Vec<_> = others.into_iter().map(|other| other.join().unwrap()).collect();
+            for (name, result) in results.into_iter().enumerate() {
+                assert_eq!(result, if name as u32 == gives_up { Err(Refusal::TimedOut) } else { Ok(()) });
+            }
+            assert_eq!(*gate.inside.lock(), (0..4).filter(|name| *name != gives_up).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn only_the_last_closes_it_and_nobody_comes_in_after() {
+        let gate = Arc::new(Gate::new("dialog", Vec::new()));
+        let inside = gate.enter(soon(), 10).unwrap_or_else(|refusal| panic!("{refusal:?}"));
+        let other = comes(&gate, 1, 7, soon());
+        assert!(!inside.leave(true), "another waits");
+        assert_eq!(other.join().unwrap(), Ok(()));
+        let inside = gate.enter(soon(), 10).unwrap_or_else(|refusal| panic!("{refusal:?}"));
+        assert!(!inside.leave(false), "it is not done with");
+        let inside = gate.enter(soon(), 10).unwrap_or_else(|refusal| panic!("{refusal:?}"));
+        assert!(inside.leave(true));
+        assert_eq!(gate.enter(soon(), 10).err(), Some(Refusal::Closed));
+    }
+
+    #[test]
+    fn at_the_limit_nobody_waits() {
+        for tickets_max in 1..4 {
+            let gate = Arc::new(Gate::new("dialog", Vec::new()));
+            let inside = gate.enter(soon(), tickets_max).unwrap_or_else(|refusal| panic!("{refusal:?}"));
+            let others: Vec<_> = (1..tickets_max).map(|before| comes(&gate, before, 0, soon())).collect();
+            assert_eq!(gate.enter(soon(), tickets_max).err(), Some(Refusal::Crowded));
+            drop(inside);
+            others.into_iter().for_each(|other| assert_eq!(other.join().unwrap(), Ok(())));
+        }
+    }
+}

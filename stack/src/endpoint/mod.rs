@@ -13,6 +13,36 @@
 //! delivers them in order. Transactions and messages plug in as [`Usage`]s, under the dialog's lock, with none of their own.
 //!
 //! The order is PJSUA-LIB's (dialog, user agent, PJSUA, application). What is not: there a callback comes with locks held.
+//!
+//! ```
+//! use stack::endpoint::*;
+//!
+//! struct Phone {
+//!     told: ApplicationMutex<Vec<CallState>>,
+//! }
+//!
+//! impl Application for Phone {
+//!     fn on_call(&self, event: CallEvent, callback: &mut Callback<'_>) {
+//!         self.told.lock(callback.permit()).push(event.state);
+//!         if event.state == CallState::Early {
+//!             // Done when this has returned. A call into the endpoint from here does not compile.
+//!             let _ = callback.hang_up(event.call);
+//!         }
+//!     }
+//!
+//!     fn send(&self, _dialog: &DialogId, _message: &[u8], _callback: &mut Callback<'_>) {}
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let endpoint = Endpoint::new(EndpointConfig::default(), Phone { told: ApplicationMutex::default() });
+//! let mut root = endpoint.enter()?;
+//! let id = DialogId { call_id: "a84b4c76e66710".into(), local_tag: "1928301774".into(), remote_tag: "a6c85cf".into() };
+//! let (call, ()) = endpoint.make_call(&mut root, id, |_dialog, _permit| ())?;
+//! endpoint.with_call(&mut root, call, |dialog, _permit| dialog.set_state(CallState::Early))??;
+//! assert!(endpoint.hang_up(&mut root, call).is_err(), "the callback has hung it up, and this is no other call's handle");
+//! # Ok(())
+//! # }
+//! ```
 
 mod application;
 mod calls;
@@ -22,6 +52,7 @@ mod gate;
 mod order;
 mod outbox;
 pub mod properties;
+mod requests;
 
 pub use application::{Application, Callback};
 pub use calls::CallHandle;
@@ -32,7 +63,8 @@ pub use outbox::CallEvent;
 
 use calls::Slots;
 use gate::{Gate, Inside, Refusal};
-use outbox::{Delivery, Outbox, Outgoing};
+use outbox::{Outbox, Outgoing};
+use requests::Delivering;
 use sim::sync::{Arc, Mutex, MutexGuard};
 use sim::time::{Duration, Instant};
 use std::cell::Cell;
@@ -52,14 +84,14 @@ pub struct EndpointConfig {
     pub waiters_max: usize,
     /// How many messages and events of one dialog may wait to be delivered. The event that a call is over has a place of its own.
     pub outbox_max: usize,
-    /// How many requests one callback may make.
+    /// How many requests of its callbacks a thread may have to do.
     pub requests_max: usize,
     /// How long who wants a dialog waits for it.
     pub acquire_deadline: Duration,
 }
 
 impl Default for EndpointConfig {
-    /// 1,024 calls; 32 usages, 64 who wait, 64 in the outbox for each; 16 requests of a callback; two seconds for a dialog.
+    /// 1,024 calls; 32 usages, 64 who wait, 64 in the outbox for each; 16 requests of a thread's callbacks; two seconds for a dialog.
     fn default() -> Self {
         EndpointConfig {
             calls_max: 1024,
@@ -92,7 +124,10 @@ pub struct EndpointCounters {
 
 /// The call slots, the set of dialogs, and who is told.
 ///
-/// To be called from any thread that has [entered](Endpoint::enter) it; no lock of it is held across a callback.
+/// To be called from any thread that has [entered](Endpoint::enter) it, with any lock of its own held that is not wanted by who has a
+/// dialog; what comes of such a lock is an acquisition that ends at its deadline. The locks of the set and of the slots are held for
+/// moments; a dialog's for as long as what it was acquired for takes. No lock is held across a callback, a message that is sent, a
+/// request, or the drop of what is the application's.
 pub struct Endpoint {
     config: EndpointConfig,
     application: Box<dyn Application>,
@@ -183,7 +218,13 @@ impl Endpoint {
         match self.publish(&shared, &mut permit) {
             Ok(call) => {
                 inside.get().name(call);
-                Ok((call, self.hold(&shared, inside, &mut permit, f)))
+                let makes = |dialog: &mut Held<'_>, permit: &mut Permit<'_, level::Dialog>| {
+                    catch_unwind(AssertUnwindSafe(|| f(dialog, permit))).unwrap_or_else(|payload| {
+                        dialog.hang_up();
+                        resume_unwind(payload)
+                    })
+                };
+                Ok((call, self.hold(&shared, inside, &mut permit, makes)))
             }
             Err(error) => {
                 inside.leave(true);
@@ -209,13 +250,9 @@ impl Endpoint {
     where
         L: LockBefore<level::Dialog>,
     {
-        let shared = {
-            let mut calls = self.calls.lock();
-            let found = calls.slots.find(call).map(Arc::clone);
-            calls.counters.stale += u64::from(found.is_err());
-            found?
-        };
-        self.acquire(&shared, permit, f).map_err(|refusal| self.refused(refusal, || self.stale(call).into()))
+        let shared = self.find(call)?;
+        self.acquire(&shared, permit, self.config.acquire_deadline, f)
+            .map_err(|refusal| self.refused(refusal, || self.stale(call).into()))
     }
 
     /// As [`Endpoint::with_call`], for who knows the dialog's id: what a message names.
@@ -234,13 +271,13 @@ impl Endpoint {
     where
         L: LockBefore<level::Dialog>,
     {
-        let none = || AcquireError::NoSuchDialog { id: id.clone() };
-        let found = self.dialogs.lock().get(id).map(Arc::clone);
-        let Some(shared) = found else {
+        let none = || {
             self.calls.lock().counters.stale += 1;
-            return Err(none());
+            AcquireError::NoSuchDialog { id: id.clone() }
         };
-        self.acquire(&shared, permit, f).map_err(|refusal| self.refused(refusal, none))
+        let found = self.dialogs.lock().get(id).map(Arc::clone);
+        let shared = found.ok_or_else(none)?;
+        self.acquire(&shared, permit, self.config.acquire_deadline, f).map_err(|refusal| self.refused(refusal, none))
     }
 
     /// Ends a call. True if it went on; its dialog goes when its last usage has ended.
@@ -251,12 +288,13 @@ impl Endpoint {
     where
         L: LockBefore<level::Dialog>,
     {
-        let _operation = sim::operation("endpoint.hang_up", self.config.acquire_deadline);
+        // No deadline: it has one for the dialog, and then is the application's, whose callbacks take the time that they take.
+        let _operation = sim::operation("endpoint.hang_up", None);
         self.with_call(permit, call, |dialog, _| dialog.hang_up())
     }
 
     /// Takes no calls any more, and ends those that there are. How many are left: those whose usages have not ended, and those
-    /// whose dialog was not had. It may be called again.
+    /// whose dialog was not had. It waits for all of them together as long as it would for one, and may be called again.
     pub fn close<L>(&self, permit: &mut Permit<'_, L>) -> usize
     where
         L: LockBefore<level::Dialog>,
@@ -267,9 +305,19 @@ impl Endpoint {
             calls.closed = true;
             calls.slots.handles().collect()
         };
+        let mut patience = self.config.acquire_deadline;
         for call in calls {
-            // One that is over by now is what is wanted; one that is not had is left, and counted.
-            let _ = self.hang_up(permit, call);
+            // One that is over by now is what is wanted.
+            let Ok(shared) = self.find(call) else { continue };
+            let _operation = sim::operation("endpoint.hang_up", None);
+            let (began, mut had) = (Instant::now(), None);
+            let hung_up = self.acquire(&shared, permit, patience, |dialog, _| {
+                had = Some(Instant::now());
+                dialog.hang_up()
+            });
+            patience = patience.saturating_sub(had.unwrap_or_else(Instant::now).saturating_duration_since(began));
+            // One that is not had is left, and counted.
+            let _ = hung_up.map_err(|refusal| self.refused(refusal, || self.stale(call).into()));
         }
         self.calls.lock().slots.len()
     }
@@ -311,11 +359,20 @@ impl Endpoint {
         free
     }
 
+    /// The dialog of a call. The reference keeps it, and not the call from its end.
+    fn find(&self, call: CallHandle) -> Result<Arc<Shared>, StaleCall> {
+        let mut calls = self.calls.lock();
+        let found = calls.slots.find(call).map(Arc::clone);
+        calls.counters.stale += u64::from(found.is_err());
+        found
+    }
+
     /// Stands in the dialog's line, and gives it to `f`.
     fn acquire<L, R>(
         &self,
         shared: &Arc<Shared>,
         permit: &mut Permit<'_, L>,
+        patience: Duration,
         f: impl FnOnce(&mut Held<'_>, &mut Permit<'_, level::Dialog>) -> R,
     ) -> Result<R, Refusal>
     where
@@ -323,7 +380,7 @@ impl Endpoint {
     {
         let inside = {
             let _operation = sim::operation("endpoint.acquire", self.config.acquire_deadline);
-            shared.gate.enter(Instant::now() + self.config.acquire_deadline, self.config.waiters_max)?
+            shared.gate.enter(Instant::now() + patience, self.config.waiters_max)?
         };
         Ok(self.hold(shared, inside, &mut permit.below(), f))
     }
@@ -336,7 +393,7 @@ impl Endpoint {
         permit: &mut Permit<'_, level::Dialog>,
         f: impl FnOnce(&mut Held<'_>, &mut Permit<'_, level::Dialog>) -> R,
     ) -> R {
-        let mut held = Held { dialog: inside.get(), outbox: &shared.outbox };
+        let mut held = Held { id: &shared.id, dialog: inside.get(), outbox: &shared.outbox };
         let result = catch_unwind(AssertUnwindSafe(|| f(&mut held, permit)));
         let (call, is_idle) = (inside.get().call(), inside.get().is_idle());
         if inside.leave(is_idle) {
@@ -357,30 +414,25 @@ impl Endpoint {
 
     /// Does what waits in the outbox. No lock is held here, and what is called is the application's.
     fn deliver(&self, shared: &Shared) {
+        let delivering = Delivering::begin(self);
         let mut begins = true;
         loop {
-            match shared.outbox.next(begins) {
-                Delivery::Nothing => return,
-                Delivery::Drop(remains) => self.survive(|| drop(remains)),
-                Delivery::Do(Outgoing::Message(message)) => {
-                    let _operation = sim::operation("endpoint.callback", None);
-                    self.survive(|| self.application.send(&shared.id, &message));
-                }
-                Delivery::Do(Outgoing::Event(event)) => self.call_back(event),
+            while let Some(request) = delivering.next() {
+                self.survive(|| request(self, &mut Permit::root()));
             }
-            begins = false;
-        }
-    }
-
-    fn call_back(&self, event: CallEvent) {
-        let mut root = Permit::root();
-        let mut callback = Callback::new(root.below(), self.config.requests_max);
-        {
+            let (remains, next) = shared.outbox.next(begins);
+            // One by one: where two panic in the drop of one list, that is the end of the process.
+            remains.into_iter().for_each(|remains| self.survive(|| drop(remains)));
+            let Some(outgoing) = next else { return };
             let _operation = sim::operation("endpoint.callback", None);
-            self.survive(|| self.application.on_call(event, &mut callback));
-        }
-        for request in callback.into_requests() {
-            self.survive(|| request(self, &mut Permit::root()));
+            let mut root = Permit::root();
+            let mut callback = Callback::new(root.below(), delivering.waiting(), self.config.requests_max);
+            self.survive(|| match outgoing {
+                Outgoing::Message(message) => self.application.send(&shared.id, &message, &mut callback),
+                Outgoing::Event(event) => self.application.on_call(event, &mut callback),
+            });
+            delivering.ask(callback.into_requests());
+            begins = false;
         }
     }
 

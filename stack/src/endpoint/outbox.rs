@@ -41,16 +41,6 @@ struct Queue {
 /// Something whose drop is the application's code.
 pub(super) type Remains = Box<dyn Any + Send>;
 
-/// What to do next.
-pub(super) enum Delivery {
-    /// This; then ask again.
-    Do(Outgoing),
-    /// Drop them; then ask again.
-    Drop(Vec<Remains>),
-    /// Nothing: there is none, or another thread does it.
-    Nothing,
-}
-
 impl Outbox {
     pub(super) fn new(entries_max: usize) -> Self {
         Outbox { queue: Mutex::new(Queue::default()), entries_max }
@@ -72,23 +62,18 @@ impl Outbox {
         self.queue.lock().remains.push(remains);
     }
 
-    /// The next thing to do, for who is not at it yet (`begins`) or has done the last one.
-    pub(super) fn next(&self, begins: bool) -> Delivery {
+    /// What is to be dropped, and then the next thing to do, for who is not at it yet (`begins`) or has done the last one. Who is not at
+    /// it drops too: what is left would grow while a callback takes its time.
+    pub(super) fn next(&self, begins: bool) -> (Vec<Remains>, Option<Outgoing>) {
         let mut queue = self.queue.lock();
-        if begins && queue.delivering {
-            return Delivery::Nothing;
-        }
-        queue.delivering = true;
-        if !queue.remains.is_empty() {
-            return Delivery::Drop(std::mem::take(&mut queue.remains));
-        }
-        match queue.entries.pop_front() {
-            Some(outgoing) => Delivery::Do(outgoing),
-            None => {
-                queue.delivering = false;
-                Delivery::Nothing
-            }
-        }
+        let next = if begins && queue.delivering {
+            None
+        } else {
+            let next = queue.entries.pop_front();
+            queue.delivering = next.is_some();
+            next
+        };
+        (std::mem::take(&mut queue.remains), next)
     }
 }
 

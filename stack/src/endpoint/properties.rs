@@ -34,7 +34,7 @@ impl Application for Recorder {
         }
     }
 
-    fn send(&self, _dialog: &DialogId, message: &[u8]) {
+    fn send(&self, _dialog: &DialogId, message: &[u8], _: &mut Callback<'_>) {
         self.0.lock().push(Heard::Message(message.to_vec()));
     }
 }

@@ -2,6 +2,22 @@
 //!
 //! [`TimerHeap`] knows which timer is due when. It is sans-IO: it is given the time. [`Timers`] is what calls back, from a thread of
 //! its own or from a task, and makes the same promises on both.
+//!
+//! ```
+//! use stack::timer::{Cancelled, TimerConfig, Timers};
+//! use std::time::Duration;
+//!
+//! let timers = Timers::on_thread(TimerConfig::default())?;
+//! let (sent, received) = std::sync::mpsc::channel();
+//! let retransmits = timers.schedule_after(Duration::from_secs(10), |_, _| unreachable!("an answer comes first"))?;
+//! timers.schedule_after(Duration::from_millis(1), move |timers, _| {
+//!     // The answer has come.
+//!     sent.send(timers.cancel_and_wait(retransmits)).expect("the test waits for it");
+//! })?;
+//! assert_eq!(received.recv()?, Ok(Cancelled::Prevented));
+//! timers.close()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod heap;
 pub mod properties;

@@ -110,27 +110,27 @@ impl State {
         now: Instant,
         callback: Callback,
     ) -> Result<(TimerId, bool), (TimerError, Callback)> {
+        let timers_max = self.heap.timers_max();
         let refused = match self.end {
-            Some(End::Closed) => Some(TimerError::Closed),
-            Some(End::WorkerLost) => Some(TimerError::WorkerLost),
-            None if self.heap.len() >= self.heap.timers_max() => Some(TimerError::Full { timers_max: self.heap.timers_max() }),
-            None => None,
+            Some(End::Closed) => TimerError::Closed,
+            Some(End::WorkerLost) => TimerError::WorkerLost,
+            None => {
+                let timer = Timer { callback, resource: ledger::register("timer") };
+                match self.heap.schedule(at, now, timer) {
+                    Ok(id) => {
+                        self.counters.scheduled += 1;
+                        return Ok((id, self.wakes_for_first()));
+                    }
+                    Err(Full { value }) => {
+                        self.counters.refused += 1;
+                        ledger::release(value.resource);
+                        return Err((TimerError::Full { timers_max }, value.callback));
+                    }
+                }
+            }
         };
-        if let Some(error) = refused {
-            self.counters.refused += 1;
-            return Err((error, callback));
-        }
-        let timer = Timer { callback, resource: ledger::register("timer") };
-        match self.heap.schedule(at, now, timer) {
-            Ok(id) => {
-                self.counters.scheduled += 1;
-                Ok((id, self.wakes_for_first()))
-            }
-            Err(Full { value }) => {
-                ledger::release(value.resource);
-                Err((TimerError::Full { timers_max: self.heap.timers_max() }, value.callback))
-            }
-        }
+        self.counters.refused += 1;
+        Err((refused, callback))
     }
 
     /// Whether the worker sleeps past the first timer. It is told so once.
@@ -273,4 +273,104 @@ pub(super) fn caught(code: impl FnOnce()) -> bool {
         std::mem::forget(again);
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_origin(Duration::from_millis(millis))
+    }
+
+    fn schedule(state: &mut State, due: u64, now: u64) -> (TimerId, bool) {
+        state.schedule(at(due), at(now), Box::new(|_, _| {})).unwrap_or_else(|(error, _)| panic!("{error}"))
+    }
+
+    /// Steps, and lets what is to be called go.
+    fn step(state: &mut State, config: &TimerConfig, now: u64) -> &'static str {
+        match state.step(config, at(now)) {
+            Step::Sleep(None) => "sleep",
+            Step::Sleep(Some(_)) => "sleep until",
+            Step::Yield => "yield",
+            Step::Call(_, timer) => {
+                assert!(timer.let_go());
+                state.called(true);
+                "call"
+            }
+            Step::End => "end",
+        }
+    }
+
+    #[test]
+    fn after_so_many_callbacks_in_a_row_others_are_let_run() {
+        for burst_max in [0, 1, 2, 5] {
+            let config = TimerConfig { burst_max, ..TimerConfig::default() };
+            let mut state = State::new(&config);
+            (0..12).for_each(|_| _ = schedule(&mut state, 0, 0));
+            for _ in 0..12 / burst_max.max(1) {
+                (0..burst_max.max(1)).for_each(|_| assert_eq!(step(&mut state, &config, 0), "call"));
+                assert_eq!(step(&mut state, &config, 0), "yield");
+            }
+            // A sleep lets others run as well, and begins anew.
+            (0..12 % burst_max.max(1)).for_each(|_| assert_eq!(step(&mut state, &config, 0), "call"));
+            assert_eq!(step(&mut state, &config, 0), "sleep");
+            (0..burst_max.max(1)).for_each(|_| _ = schedule(&mut state, 0, 0));
+            (0..burst_max.max(1)).for_each(|_| assert_eq!(step(&mut state, &config, 0), "call"));
+        }
+    }
+
+    #[test]
+    fn the_worker_is_woken_once_and_only_where_it_would_sleep_too_long() {
+        let config = TimerConfig::default();
+        let mut state = State::new(&config);
+        assert!(!schedule(&mut state, 9, 0).1 && !state.wakes(), "it is awake, and will look");
+        state.heap.pop();
+        assert_eq!(step(&mut state, &config, 0), "sleep");
+        assert!(schedule(&mut state, 9, 0).1, "it would sleep for ever");
+        assert!(!schedule(&mut state, 8, 0).1 && !state.wakes(), "it was woken, and will look");
+        assert_eq!(step(&mut state, &config, 0), "sleep until");
+        assert!(!schedule(&mut state, 8, 0).1 && !schedule(&mut state, 20, 0).1, "it wakes before that");
+        assert!(schedule(&mut state, 7, 0).1);
+        assert_eq!(step(&mut state, &config, 0), "sleep until");
+        assert!(state.wakes() && !state.wakes());
+        assert_eq!(step(&mut state, &config, 0), "sleep until");
+        assert_eq!(step(&mut state, &config, 7), "call");
+        assert!(!schedule(&mut state, 7, 7).1 && !state.wakes(), "it woke by itself, and will look");
+    }
+
+    #[test]
+    fn an_ended_heap_steps_to_its_end_whatever_is_due() {
+        for is_lost in [false, true] {
+            let config = TimerConfig::default();
+            let mut state = State::new(&config);
+            (0..3).for_each(|_| _ = schedule(&mut state, 0, 0));
+            assert!(state.next_left().is_none(), "a heap that is open keeps its timers");
+            if is_lost {
+                state.lose_worker();
+            } else {
+                assert!(state.close());
+            }
+            assert!(!state.close());
+            assert_eq!(step(&mut state, &config, 5), "end");
+            let left: Vec<_> = std::iter::from_fn(|| state.next_left()).collect();
+            assert_eq!((left.len(), state.counters().dropped_at_close, state.pending()), (3, 3, 0));
+            let refused = state.schedule(at(0), at(0), Box::new(|_, _| {})).map(|_| ()).map_err(|(error, _)| error);
+            assert_eq!(refused, Err(if is_lost { TimerError::WorkerLost } else { TimerError::Closed }));
+        }
+    }
+
+    #[test]
+    fn lateness_is_counted_from_when_a_timer_was_due() {
+        let config = TimerConfig { late_after: Duration::from_millis(10), ..TimerConfig::default() };
+        let mut state = State::new(&config);
+        for (due, now, late, lateness_max) in [(5, 5, 0, 0), (10, 20, 0, 10), (30, 41, 1, 11), (50, 51, 1, 11)] {
+            schedule(&mut state, due, 0);
+            assert_eq!(step(&mut state, &config, now), "call");
+            let counters = state.counters();
+            assert_eq!((counters.late, counters.lateness_max), (late, Duration::from_millis(lateness_max)));
+        }
+        assert_eq!((state.counters().scheduled, state.counters().fired), (4, 4));
+    }
 }

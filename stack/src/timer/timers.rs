@@ -167,7 +167,10 @@ impl Timers {
         async move {
             if cancelled == Cancelled::Running {
                 let _operation = sim::operation("timer.cancel_and_wait", shared.config.wait_deadline);
-                shared.quiet(Awaited::This(id), deadline).await?;
+                // It may be polled from the callback, wherever it was made.
+                if shared.quiet(Awaited::This(id), deadline).await? == GoesOn::Here {
+                    return Ok(Cancelled::FromCallback);
+                }
             }
             Ok(cancelled)
         }

@@ -1,0 +1,7 @@
+// expect: E0624
+use stack::endpoint::*;
+
+pub fn f(endpoint: &Endpoint, call: CallHandle, mutex: &ApplicationMutex<u8>) {
+    let _ = (call, mutex);
+    let _root = Permit::<level::Root>::root();
+}

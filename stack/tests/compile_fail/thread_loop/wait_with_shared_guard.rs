@@ -1,0 +1,8 @@
+// expect: E0596
+//! A wait gives the lock back, so nobody else may rely on the guard meanwhile.
+
+use stack::audio::thread_loop::LoopGuard;
+
+pub fn wait(guard: &LoopGuard<'_>) {
+    let _waited = guard.wait(std::time::Duration::ZERO, |_| true);
+}
