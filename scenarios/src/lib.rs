@@ -17,6 +17,7 @@ pub mod pjsua_lock_order;
 pub mod program;
 #[cfg(test)]
 mod programs;
+pub mod queue_full;
 pub mod rekey_under_rx;
 pub mod retransmit_join;
 pub mod roc_invariants;
@@ -52,6 +53,7 @@ pub fn exhibits() -> Vec<Exhibit> {
         thread_loop::exhibit(),
         timer_cancel::exhibit(),
         work_held::exhibit(),
+        queue_full::exhibit(),
     ]
 }
 

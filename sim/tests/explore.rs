@@ -297,3 +297,46 @@ fn loom_has_every_use_after_the_release_though_others_use_it_in_between() {
     });
     assert_eq!(report.verdict.detector(), Some(Detector::UseAfterRelease));
 }
+
+/// One waits for room with a lock that the other wants before it makes room; `holds` says whether it still has it by then.
+fn full(holds: bool) {
+    let (sender, receiver) = sim::sync::channel::bounded(1);
+    let registry = Arc::new(Mutex::new(()));
+    let theirs = Arc::clone(&registry);
+    let drainer = thread::spawn(move || {
+        while receiver.recv() == Ok(true) {
+            drop(theirs.lock());
+        }
+    });
+    for _ in 0..3 {
+        let held = registry.lock();
+        let _held = holds.then_some(held);
+        sender.send(true).unwrap();
+    }
+    sender.send(false).unwrap();
+    drainer.join().unwrap();
+}
+
+#[test]
+fn who_holds_a_lock_and_waits_for_a_condition_of_who_wants_it_is_in_a_deadlock() {
+    for engine in [Engine::Loom, Engine::Shuttle] {
+        let report = Check::new("full", "holds", engine).run(|| full(true));
+        assert_eq!(report.verdict.detector(), Some(Detector::Deadlock), "{engine}");
+        let report = Check::new("full", "gives back", engine).schedules(Some(2_000)).run(|| full(false));
+        assert_eq!(report.verdict, Verdict::Clean, "{engine}");
+    }
+}
+
+#[test]
+fn a_wake_up_is_lost_where_nobody_wants_a_lock_of_who_waits() {
+    for engine in [Engine::Loom, Engine::Shuttle] {
+        let report = Check::new("lost", "two", engine).run(|| {
+            let pair = Arc::new((Mutex::new(()), Condvar::new()));
+            let theirs = Arc::clone(&pair);
+            let waiter = thread::spawn(move || theirs.1.wait(&mut theirs.0.lock()));
+            pair.1.notify_one();
+            waiter.join().unwrap();
+        });
+        assert_eq!(report.verdict.detector(), Some(Detector::LostWakeup), "{engine}");
+    }
+}

@@ -1,8 +1,10 @@
 //! A session is released while somebody still answers for it, or is not released at all.
 mod historic;
 mod media;
+mod orders;
 mod pairs;
 mod production;
+mod production_remote;
 mod remote;
 
 use crate::exhibit::{Exhibit, Expected, On, Sequential, Subject};
@@ -190,6 +192,8 @@ pub fn exhibit() -> Exhibit {
     ]);
     subjects.extend(remote::subjects());
     subjects.extend(pairs::subjects());
-    subjects.push(production::stack(On::turmoil(Expected::Clean).body(remote::twice_twin)));
+    subjects.extend(orders::subjects());
+    subjects.push(production_remote::subject());
+    subjects.push(production::stack(production_remote::on_turmoil()));
     Exhibit { name: "session-close", story: "wip", subjects }
 }

@@ -162,6 +162,8 @@ struct Object {
     writers_waiting: u32,
     shared: SmallVec<[u32; 4]>,
     waiters: SmallVec<[u32; 4]>,
+    /// Who has notified a condition.
+    notifiers: SmallVec<[u32; 2]>,
     clock: VectorClock,
     order_clock: VectorClock,
     now_ns: u64,

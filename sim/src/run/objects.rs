@@ -23,6 +23,7 @@ impl Run {
             writers_waiting: 0,
             shared: SmallVec::new(),
             waiters: SmallVec::new(),
+            notifiers: SmallVec::new(),
             clock: VectorClock::default(),
             order_clock: VectorClock::default(),
             now_ns: 0,
@@ -31,6 +32,14 @@ impl Run {
             released: None,
         });
         Obj { run: self.epoch, id }
+    }
+
+    /// `me` notifies a condition, whether anybody waits for it or not.
+    pub(crate) fn note_notifier(&mut self, me: u32, obj: Obj) {
+        let notifiers = &mut self.object(obj).notifiers;
+        if !notifiers.contains(&me) {
+            notifiers.push(me);
+        }
     }
 
     /// Whether the object is of this run, and not of one before.

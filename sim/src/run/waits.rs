@@ -66,6 +66,39 @@ impl Run {
         false
     }
 
+    /// A cycle that goes through a condition: `start` waits for one while it holds a lock, and a thread that has notified that condition
+    /// before waits, itself or through others, for that lock. Where nobody wants a lock of the waiter's the wake-up was lost.
+    fn cycle_through_condition(&self, start: u32) -> Option<Vec<u32>> {
+        let waiter = &self.threads[start as usize];
+        let Some((WaitFor::Wakeup(obj), _)) = waiter.waiting else { return None };
+        if waiter.state != State::Blocked || waiter.deadline_ns.is_some() || !waiter.awaiting.is_empty() {
+            return None;
+        }
+        let notifiers = self.objects[obj.id as usize].notifiers.iter().filter(|notifier| **notifier != start);
+        notifiers.into_iter().find_map(|&notifier| {
+            let mut path = vec![start, notifier];
+            self.extend_to_lock_of(start, &mut path).then_some(path)
+        })
+    }
+
+    fn extend_to_lock_of(&self, holder: u32, path: &mut Vec<u32>) -> bool {
+        let last = path[path.len() - 1];
+        let wants_lock = matches!(self.threads[last as usize].waiting, Some((WaitFor::Lock(_), _)));
+        for blocker in self.blockers(last) {
+            if blocker == holder && wants_lock {
+                return true;
+            }
+            if !path.contains(&blocker) {
+                path.push(blocker);
+                if self.extend_to_lock_of(holder, path) {
+                    return true;
+                }
+                path.pop();
+            }
+        }
+        false
+    }
+
     pub(super) fn deadlock(&self, cycle: &[u32]) -> Finding {
         let mut reason: Vec<String> = cycle.iter().map(|&thread| self.tell_wait(thread, false)).collect();
         reason.sort();
@@ -79,6 +112,9 @@ impl Run {
     /// Nothing can run and no time can end a wait.
     pub(crate) fn stuck(&self) -> Finding {
         if let Some(cycle) = self.unfinished().find_map(|thread| self.cycle_from(thread)) {
+            return self.deadlock(&cycle);
+        }
+        if let Some(cycle) = self.unfinished().find_map(|thread| self.cycle_through_condition(thread)) {
             return self.deadlock(&cycle);
         }
         let mut reason: Vec<String> = self.unfinished().map(|thread| self.tell_wait(thread, false)).collect();

@@ -304,6 +304,7 @@ fn notify_modelled(obj: Obj, gate: &Gate, all: bool, site: Site) {
     kernel::point(Op::Notify, Some(obj), site);
     let _gate = gate.enter();
     with(|run| {
+        run.note_notifier(me(), obj);
         while run.queue_len(obj) > 0 {
             let waiters = run.queue_len(obj);
             let position = if all || run.engine == crate::engine::Engine::Loom { 0 } else { run.choose(Kind::Notify, waiters) };
