@@ -51,6 +51,8 @@ fn packet(table: &SessionTable, session: &Session, seen: &Mutex<Seen>) {
     match posted {
         Ok(reply) => seen.replies.push(reply),
         Err(PostError::Full { inbox_max: 1 }) => seen.refused += 1,
+        // A call that gets no processor for as long as it may take ends its session.
+        Err(PostError::Ends { .. } | PostError::NoSuchSession(_)) if time::has_run_ahead() => seen.received -= 1,
         Err(error) => sim::violated(format!("a packet is not taken: {error}")),
     }
 }
