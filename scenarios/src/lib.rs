@@ -20,6 +20,7 @@ pub mod roc_invariants;
 pub mod roc_lost_on_drop;
 pub mod short_srtcp;
 mod srtp_setup;
+pub mod thread_loop;
 mod toy_cipher;
 pub mod zrtp_mbuf_growth;
 
@@ -39,6 +40,7 @@ pub fn exhibits() -> Vec<Exhibit> {
         roc_invariants::exhibit(),
         pjsua_lock_order::exhibit(),
         dialog_destroy::exhibit(),
+        thread_loop::exhibit(),
     ]
 }
 

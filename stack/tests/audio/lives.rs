@@ -161,10 +161,11 @@ fn tasks_that_wait_when_the_run_ends_are_dropped_without_the_lock_and_counted() 
 fn a_stop_under_the_lock_drops_the_tasks_when_the_lock_is_given_back() {
     let (_thread_loop, handle) = running("request-drops");
     let notes = Notes::default();
+    handle.invoke(FOR_EVER, |_| ()).unwrap();
     let guard = handle.lock();
     // The loop thread takes the first and waits for the lock.
     handle.post(|_| ()).unwrap();
-    wait_until(|| handle.counters().ran == 1);
+    wait_until(|| handle.counters().ran == 2);
     let task = told(&handle, &notes, "task");
     handle.post(move |_| drop(task)).unwrap();
     assert_eq!(handle.request_stop(), Stopped::Requested);

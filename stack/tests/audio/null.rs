@@ -2,7 +2,7 @@
 
 use super::{FOR_EVER, Notes, running, told, wait_until};
 use stack::audio::null::NullBackend;
-use stack::audio::thread_loop::LoopError;
+use stack::audio::thread_loop::{LoopError, LoopGuard, Stopped};
 use stack::audio::{AudioError, Backend, Cycle, DeviceEvent, Direction, Process, Stream, StreamConfig, StreamState};
 use std::sync::{Arc, Mutex};
 
@@ -217,8 +217,11 @@ fn a_listener_may_do_anything_to_listeners_and_is_dropped_without_the_lock() {
     backend.add_source(&guard, "one").unwrap();
     backend.add_source(&guard, "two").unwrap();
     drop(guard);
-    wait_until(|| notes.count("second") == 2);
+    wait_until(|| notes.count("panics dropped without the lock") == 1);
     handle.invoke(FOR_EVER, |_| ()).unwrap();
+    assert_eq!(notes.count("second"), 0, "both have happened before it listened");
+    backend.add_source(&handle.lock(), "three").unwrap();
+    wait_until(|| notes.count("second") == 1);
     assert_eq!((notes.count("first"), notes.count("panics"), handle.counters().panics), (1, 1, 1));
     assert_eq!(notes.count("first dropped without the lock"), 1);
     assert_eq!(notes.count("panics dropped without the lock"), 1);
@@ -251,6 +254,34 @@ fn events_wait_for_the_loop_and_the_oldest_make_room() {
     wait_until(|| notes.all().len() == 65);
     assert_eq!(notes.all()[..3], ["missed 8", "4", "Monitor of 4"]);
     assert_eq!(notes.all()[64], "Monitor of 35");
+}
+
+#[test]
+fn a_stop_in_the_middle_of_telling_leaves_the_rest_for_the_next_run() {
+    let (mut thread_loop, handle) = running("middle");
+    let backend = NullBackend::new(&handle);
+    let notes = Notes::default();
+    let guard = handle.lock();
+    for number in 0..3 {
+        let (noted, within) = (notes.clone(), handle.clone());
+        let listener = move |_: &mut LoopGuard<'_>, event: &DeviceEvent| {
+            let DeviceEvent::Added(device) = event else { return };
+            noted.add(format!("{} {number}", device.name));
+            if device.name == "one" && number == 1 {
+                assert_eq!(within.stop(), Ok(Stopped::Requested));
+            }
+        };
+        backend.subscribe(&guard, Box::new(listener)).unwrap();
+    }
+    backend.add_source(&guard, "one").unwrap();
+    backend.add_source(&guard, "two").unwrap();
+    drop(guard);
+    wait_until(|| !handle.is_running());
+    thread_loop.stop().unwrap();
+    assert_eq!(notes.all(), ["one 0", "one 1"]);
+    thread_loop.start().unwrap();
+    wait_until(|| notes.all().len() == 6);
+    assert_eq!(notes.all()[2..], ["one 2", "two 0", "two 1", "two 2"]);
 }
 
 #[test]

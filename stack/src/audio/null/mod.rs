@@ -6,19 +6,14 @@
 mod driver;
 mod node;
 
-use super::thread_loop::{Duty, Listeners, LoopCallback, LoopCell, LoopError, LoopGuard, LoopHandle, Shared, deliver};
+use super::thread_loop::{Duty, LISTENERS_MAX, Listeners, LoopCallback, LoopCell, LoopGuard, LoopHandle, Shared, deliver};
 use super::{AudioError, Backend, DeviceEvent, DeviceId, DeviceInfo, Direction, ListenerId, Process, Stream, StreamConfig};
 use node::{Node, STREAMS_MAX};
 use sim::sync::Arc;
-use std::collections::VecDeque;
 use std::fmt;
 
 /// How many sinks and sources there are at the most.
 const NODES_MAX: usize = 64;
-/// How many listeners there are at the most.
-const LISTENERS_MAX: usize = 64;
-/// How many events wait for the loop thread at the most; the oldest make room.
-const EVENTS_MAX: usize = 64;
 
 /// Null devices, on a loop.
 #[derive(Clone)]
@@ -35,15 +30,12 @@ struct Registry {
     next_id: u32,
     nodes: Vec<Arc<Node>>,
     listeners: Listeners<DeviceEvent>,
-    events: VecDeque<DeviceEvent>,
-    missed: u64,
 }
 
 impl NullBackend {
     /// No devices yet.
     pub fn new(handle: &LoopHandle) -> Self {
-        let registry =
-            Registry { next_id: 0, nodes: Vec::new(), listeners: Listeners::new(), events: VecDeque::new(), missed: 0 };
+        let registry = Registry { next_id: 0, nodes: Vec::new(), listeners: Listeners::new() };
         let of = Arc::clone(handle.shared());
         NullBackend { shared: Arc::new(NullShared { registry: LoopCell::of(&of, registry), of }) }
     }
@@ -85,11 +77,14 @@ impl NullBackend {
         let node = self.shared.registry.with(guard, |registry| {
             let position = registry.nodes.iter().position(|node| node.has(device))?;
             let node = registry.nodes.remove(position);
-            node.devices().iter().rev().for_each(|device| registry.tell(DeviceEvent::Removed(device.clone())));
-            Some(node)
+            let tells = registry.tell(node.devices().iter().rev().cloned().map(DeviceEvent::Removed));
+            Some((node, tells))
         })?;
-        node.ok_or(AudioError::NoSuchDevice { got: device })?.remove();
-        self.shared.rouse();
+        let (node, tells) = node.ok_or(AudioError::NoSuchDevice { got: device })?;
+        node.remove();
+        if tells {
+            self.shared.rouse();
+        }
         Ok(())
     }
 
@@ -100,13 +95,16 @@ impl NullBackend {
             }
             let devices = devices(registry.next_id);
             registry.next_id += devices.len() as u32;
-            devices.iter().for_each(|device| registry.tell(DeviceEvent::Added(device.clone())));
+            let tells = registry.tell(devices.iter().cloned().map(DeviceEvent::Added));
             let names = devices.iter().map(|device| device.id).collect();
             registry.nodes.push(Node::new(&self.shared.of, devices));
-            Ok(names)
-        })??;
-        self.shared.rouse();
-        Ok(added)
+            Ok((names, tells))
+        })?;
+        let (names, tells) = added?;
+        if tells {
+            self.shared.rouse();
+        }
+        Ok(names)
     }
 
     fn open(
@@ -151,10 +149,7 @@ impl Backend for NullBackend {
 
     fn subscribe(&self, guard: &LoopGuard<'_>, listener: LoopCallback<DeviceEvent>) -> Result<ListenerId, AudioError> {
         let mut listener = Some(listener);
-        let added = self.shared.registry.with(guard, |registry| {
-            let wanted = listener.take_if(|_| registry.listeners.len() < LISTENERS_MAX);
-            wanted.map(|listener| ListenerId(registry.listeners.add(listener)))
-        });
+        let added = self.shared.registry.with(guard, |registry| registry.listeners.add(&mut listener).map(ListenerId));
         guard.let_go_later(listener);
         added?.ok_or(AudioError::TooManyListeners { max: LISTENERS_MAX })
     }
@@ -190,19 +185,9 @@ impl Backend for NullBackend {
 }
 
 impl Registry {
-    fn tell(&mut self, event: DeviceEvent) {
-        if self.events.len() >= EVENTS_MAX {
-            self.events.pop_front();
-            self.missed += 1;
-        }
-        self.events.push_back(event);
-    }
-
-    fn next_event(&mut self) -> Option<DeviceEvent> {
-        match std::mem::take(&mut self.missed) {
-            0 => self.events.pop_front(),
-            missed => Some(DeviceEvent::Missed(missed)),
-        }
+    /// Has listeners told. False if there are none.
+    fn tell(&mut self, events: impl Iterator<Item = DeviceEvent>) -> bool {
+        events.fold(false, |tells, event| self.listeners.tell(event) | tells)
     }
 }
 
@@ -213,12 +198,8 @@ impl NullShared {
 }
 
 impl Duty for NullShared {
-    fn serve(&self, guard: &mut LoopGuard<'_>) {
-        // The cell is of the guard's loop, and in no call, so nothing here fails.
-        while let Ok(Some(event)) = self.registry.with(guard, Registry::next_event) {
-            let told: Result<(), LoopError> = deliver(guard, &self.registry, |registry| &mut registry.listeners, &event);
-            debug_assert!(told.is_ok());
-        }
+    fn serve(&self, guard: &mut LoopGuard<'_>) -> bool {
+        deliver(guard, &self.registry, |registry| &mut registry.listeners, Some(DeviceEvent::Missed))
     }
 }
 

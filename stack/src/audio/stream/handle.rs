@@ -1,4 +1,4 @@
-use super::super::thread_loop::{Duty, Listeners, LoopCallback, LoopCell, LoopError, LoopGuard, Shared, deliver};
+use super::super::thread_loop::{Duty, LISTENERS_MAX, Listeners, LoopCallback, LoopCell, LoopError, LoopGuard, Shared, deliver};
 use super::super::{AudioError, DeviceId, Direction, ListenerId};
 use super::flow::{End, Flow};
 use super::{StreamConfig, StreamCounters, StreamState};
@@ -6,9 +6,6 @@ use sim::ledger::{self, ResourceId};
 use sim::sync::Arc;
 use sim::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::fmt;
-
-/// How many listeners a stream has at the most.
-const LISTENERS_MAX: usize = 64;
 
 /// A stream, as the application holds it. Dropped, it is closed, without waiting.
 pub struct Stream {
@@ -43,9 +40,8 @@ impl Stream {
             if self.shared.now(record).is_last() {
                 return Err(AudioError::StreamEnded);
             }
-            let wanted = listener.take_if(|_| record.listeners.len() < LISTENERS_MAX);
-            let wanted = wanted.ok_or(AudioError::TooManyListeners { max: LISTENERS_MAX })?;
-            Ok(ListenerId(record.listeners.add(wanted)))
+            let added = record.listeners.add(&mut listener);
+            added.map(ListenerId).ok_or(AudioError::TooManyListeners { max: LISTENERS_MAX })
         });
         guard.let_go_later(listener);
         added?
@@ -224,31 +220,36 @@ impl StreamShared {
         }
     }
 
-    /// The stream comes to a state: whoever listens is told, and whoever waits looks again.
-    fn come_to(&self, guard: &mut LoopGuard<'_>, state: StreamState) {
+    /// The stream comes to a state: whoever waits looks again.
+    fn come_to(&self, guard: &LoopGuard<'_>, state: StreamState) {
         let is_new = self.record.with(guard, |record| {
             let is_new = !record.state.is_last() && record.state != state;
             if is_new {
                 record.state = state.clone();
+                let _ = record.listeners.tell(state);
             }
             is_new
         });
-        if is_new != Ok(true) {
-            return;
+        if is_new == Ok(true) {
+            guard.signal();
         }
-        // The cell is of the guard's loop, and in no call.
-        let _ = deliver(guard, &self.record, |record| &mut record.listeners, &state);
-        if state.is_last()
-            && let Ok(listeners) = self.record.with(guard, |record| std::mem::replace(&mut record.listeners, Listeners::new()))
-        {
-            guard.let_go_later(listeners);
+    }
+
+    /// Whoever listens is told. False if the run ended first.
+    fn tell(&self, guard: &mut LoopGuard<'_>) -> bool {
+        if !deliver(guard, &self.record, |record| &mut record.listeners, None) {
+            return false;
         }
-        guard.signal();
+        let unwanted = self
+            .record
+            .with(guard, |record| record.state.is_last().then(|| std::mem::replace(&mut record.listeners, Listeners::new())));
+        guard.let_go_later(unwanted);
+        true
     }
 }
 
 impl Duty for StreamShared {
-    fn serve(&self, guard: &mut LoopGuard<'_>) {
+    fn serve(&self, guard: &mut LoopGuard<'_>) -> bool {
         if let Ok(now) = self.state(guard) {
             // One that began and ended since it was looked at last has been through both.
             if now.is_last() && self.flow.has_begun() {
@@ -256,6 +257,7 @@ impl Duty for StreamShared {
             }
             self.come_to(guard, now);
         }
+        self.tell(guard)
     }
 }
 

@@ -2,7 +2,7 @@ use super::call::{LetGo, call, let_go};
 use super::data_path::DataPath;
 use super::shared::{Shared, UnderLock};
 use super::{LoopCell, LoopError, LoopHandle};
-use sim::sync::{Arc, ReentrantCondvar, ReentrantMutexGuard};
+use sim::sync::{Arc, HeldAgain, ReentrantMutexGuard};
 use sim::thread;
 use sim::time::Instant;
 use std::fmt;
@@ -59,17 +59,18 @@ impl<'a> LoopGuard<'a> {
             return Err(LoopError::OnLoopThread);
         }
         self.expect_to_wait()?;
-        self.held.waiting.set(self.held.waiting.get() + 1);
-        let waited = self.wait_for_signal(within, is_met);
-        self.held.waiting.set(self.held.waiting.get() - 1);
-        waited
+        let run = self.running_run()?;
+        self.wait_on(For::Signal, run, within, is_met)
     }
 
-    /// Has everybody who [waits](LoopGuard::wait) look again. Returns how many that are.
+    /// Has everybody look again who [waits](LoopGuard::wait) or has [invoked](LoopGuard::invoke) something. Returns how many those are.
     #[track_caller]
     pub fn signal(&self) -> usize {
-        self.shared.told.notify_all();
-        self.held.waiting.get()
+        let waiting = self.held.waiting.get();
+        if waiting > 0 {
+            self.shared.told.notify_all();
+        }
+        waiting
     }
 
     /// As [`LoopGuard::signal`], and then waits until somebody has [accepted](LoopGuard::accept) it, for `within` at most. The lock is
@@ -83,11 +84,10 @@ impl<'a> LoopGuard<'a> {
     pub fn signal_and_wait(&mut self, within: Duration) -> Result<(), LoopError> {
         let _operation = sim::operation("loop.signal_and_wait", within + self.shared.config.stop_deadline);
         self.expect_to_wait()?;
-        let run = self.shared.state.lock().running_run()?;
+        let run = self.running_run()?;
         let ticket = self.held.acceptances.borrow_mut().ask();
         self.signal();
-        let shared = self.shared;
-        let waited = self.wait_on(&shared.accepted, run, within, |guard| !guard.held.acceptances.borrow().waits(ticket));
+        let waited = self.wait_on(For::Acceptance, run, within, |guard| !guard.held.acceptances.borrow().waits(ticket));
         self.held.acceptances.borrow_mut().withdraw(ticket);
         waited
     }
@@ -99,7 +99,7 @@ impl<'a> LoopGuard<'a> {
     #[track_caller]
     pub fn accept(&self) -> Result<(), LoopError> {
         self.held.acceptances.borrow_mut().accept()?;
-        self.shared.accepted.notify_all();
+        self.tell_asking();
         Ok(())
     }
 
@@ -124,9 +124,12 @@ impl<'a> LoopGuard<'a> {
         let answer = Arc::new(LoopCell::of(self.shared, Answer::Awaited));
         let asked = Arc::clone(&answer);
         self.shared.post(Box::new(move |guard| Answer::give(&asked, guard, f)))?;
-        let waited = self.wait_for_signal(within, |guard| {
+        let waited = self.running_run().and_then(|run| {
             // Of this loop, and nobody is in a call on it.
-            answer.with(guard, |answer| !matches!(answer, Answer::Awaited)).unwrap_or(true)
+            let is_given = |answer: &LoopCell<Answer<R>>, guard: &LoopGuard<'_>| {
+                answer.with(guard, |answer| !matches!(answer, Answer::Awaited)).unwrap_or(true)
+            };
+            self.wait_on(For::Signal, run, within, |guard| is_given(&answer, guard))
         });
         match (answer.with(self, |answer| std::mem::replace(answer, Answer::Abandoned))?, waited) {
             (Answer::Given(result), _) => result.ok_or(LoopError::Panicked),
@@ -149,20 +152,37 @@ impl<'a> LoopGuard<'a> {
         self.held.dead.borrow_mut().push(Box::new(value));
     }
 
-    pub(super) fn count_panic(&self) {
-        self.shared.state.lock().count_panic();
+    /// On the loop thread: whether the run goes on that calls this.
+    pub(super) fn run_goes_on(&self) -> bool {
+        self.shared.life.lock().state.goes_on()
     }
 
-    pub(super) fn begin_run(&self) {
+    pub(super) fn count_panic(&self) {
+        self.shared.count_panic();
+    }
+
+    /// The loop thread has the lock.
+    pub(super) fn of_the_loop_thread(self) -> Self {
         self.held.loop_thread.set(Some(thread::id()));
+        self
     }
 
     /// The run is over: whoever waits in it is told.
     pub(super) fn end_run(&self, run: u64) {
         self.held.loop_thread.set(None);
         self.held.ended_run.set(run);
-        self.shared.told.notify_all();
-        self.shared.accepted.notify_all();
+        self.signal();
+        self.tell_asking();
+    }
+
+    fn tell_asking(&self) {
+        if self.held.asking.get() > 0 {
+            self.shared.accepted.notify_all();
+        }
+    }
+
+    fn running_run(&self) -> Result<u64, LoopError> {
+        self.shared.life.lock().state.running_run()
     }
 
     fn expect_to_wait(&self) -> Result<(), LoopError> {
@@ -175,15 +195,9 @@ impl<'a> LoopGuard<'a> {
         }
     }
 
-    fn wait_for_signal(&mut self, within: Duration, is_met: impl FnMut(&LoopGuard<'_>) -> bool) -> Result<(), LoopError> {
-        let run = self.shared.state.lock().running_run()?;
-        let shared = self.shared;
-        self.wait_on(&shared.told, run, within, is_met)
-    }
-
     fn wait_on(
         &mut self,
-        condition: &ReentrantCondvar,
+        what: For,
         run: u64,
         within: Duration,
         mut is_met: impl FnMut(&LoopGuard<'_>) -> bool,
@@ -200,8 +214,36 @@ impl<'a> LoopGuard<'a> {
             if left.is_zero() {
                 return Err(LoopError::DeadlinePassed { within });
             }
-            condition.wait_for(&mut self.held, left).map_err(|held| LoopError::Nested { depth: held.depth })?;
+            self.sleep(what, left).map_err(|held| LoopError::Nested { depth: held.depth })?;
         }
+    }
+
+    fn sleep(&mut self, what: For, left: Duration) -> Result<(), HeldAgain> {
+        let condition = match what {
+            For::Signal => &self.shared.told,
+            For::Acceptance => &self.shared.accepted,
+        };
+        what.count(&self.held, |count| count + 1);
+        let slept = condition.wait_for(&mut self.held, left);
+        what.count(&self.held, |count| count - 1);
+        slept.map(drop)
+    }
+}
+
+/// What is waited for.
+#[derive(Clone, Copy)]
+enum For {
+    Signal,
+    Acceptance,
+}
+
+impl For {
+    fn count(self, held: &UnderLock, change: impl FnOnce(usize) -> usize) {
+        let count = match self {
+            For::Signal => &held.waiting,
+            For::Acceptance => &held.asking,
+        };
+        count.set(change(count.get()));
     }
 }
 
@@ -246,7 +288,7 @@ impl Drop for Dead<'_> {
     fn drop(&mut self) {
         for dead in self.dead.drain(..) {
             if !let_go(dead) {
-                self.shared.state.lock().count_panic();
+                self.shared.count_panic();
             }
         }
     }

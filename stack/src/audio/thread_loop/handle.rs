@@ -97,12 +97,12 @@ impl LoopHandle {
 
     /// What the loop has counted.
     pub fn counters(&self) -> LoopCounters {
-        self.shared.state.lock().counters()
+        self.shared.life.lock().state.counters()
     }
 
     /// Whether the loop runs.
     pub fn is_running(&self) -> bool {
-        self.shared.state.lock().running_run().is_ok()
+        self.shared.life.lock().state.running_run().is_ok()
     }
 }
 

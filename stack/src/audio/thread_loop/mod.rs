@@ -32,6 +32,7 @@ mod data_path;
 mod error;
 mod guard;
 mod handle;
+mod listeners;
 mod owner;
 pub mod properties;
 mod shared;
@@ -47,8 +48,9 @@ pub use handle::LoopHandle;
 pub use owner::ThreadLoop;
 pub use source::{Source, Wake};
 
-pub(super) use call::{Listeners, deliver, forget_panic, let_go};
+pub(super) use call::{forget_panic, let_go};
 pub(super) use data_path::DataPath;
+pub(super) use listeners::{LISTENERS_MAX, Listeners, deliver};
 pub(super) use shared::{Duty, Ends, Shared};
 
 use std::time::Duration;

@@ -168,7 +168,7 @@ fn post(state: &mut State<u64, u8>, model: &mut Model) {
 
 fn rouse(state: &mut State<u64, u8>, model: &mut Model, duty: u8) {
     let is_new = !model.destroyed && !model.duties.contains(&duty);
-    assert_eq!(state.rouse(duty, u8::eq), is_new && model.running);
+    assert_eq!(state.rouse(duty, u8::eq), if is_new { Ok(model.running) } else { Err(duty) });
     if is_new {
         model.duties.push_back(duty);
     }

@@ -6,7 +6,7 @@ use super::data_path::DataPath;
 use super::source::Served;
 use super::state::{Begun, Ending, State};
 use super::{LoopConfig, LoopError, LoopGuard, Stopped};
-use sim::sync::{Arc, Condvar, Mutex, ReentrantCondvar, ReentrantMutex, Weak};
+use sim::sync::{Arc, Condvar, Mutex, MutexGuard, ReentrantCondvar, ReentrantMutex, Weak};
 use sim::thread::{self, ThreadId};
 use sim::time::Instant;
 use std::cell::{Cell, RefCell};
@@ -16,8 +16,8 @@ pub(super) type Task = Box<dyn FnOnce(&mut LoopGuard<'_>) + Send>;
 
 /// What the loop thread does for an object of the loop, with the lock: one that is asked for and not done yet is not asked for twice.
 pub(crate) trait Duty: Send + Sync {
-    /// Does it.
-    fn serve(&self, guard: &mut LoopGuard<'_>);
+    /// Does it. False if the run ended first: then it is done in the next.
+    fn serve(&self, guard: &mut LoopGuard<'_>) -> bool;
 }
 
 /// An object of the loop that has threads of its own, which end when the loop is destroyed.
@@ -26,7 +26,7 @@ pub(crate) trait Ends: Send + Sync {
     fn end(&self);
 }
 
-/// The lock order: the loop's lock, then an object's, then `state`.
+/// The lock order: the loop's lock, then an object's, then `life`.
 pub(crate) struct Shared {
     pub(super) config: LoopConfig,
     /// The loop's lock.
@@ -35,20 +35,29 @@ pub(crate) struct Shared {
     pub(super) told: ReentrantCondvar,
     /// Who waits for an acceptance waits here.
     pub(super) accepted: ReentrantCondvar,
-    pub(super) state: Mutex<State<Task, Arc<dyn Duty>>>,
+    pub(super) life: Mutex<Life>,
     /// The loop thread waits here for something to do.
     pub(super) work: Condvar,
     /// Who stops waits here for the loop thread to end.
     pub(super) quiet: Condvar,
     pub(super) served: Option<Served>,
-    ends: Mutex<Vec<Weak<dyn Ends>>>,
+}
+
+/// The loop's life, under a lock of its own that is held for moments.
+pub(super) struct Life {
+    pub(super) state: State<Task, Arc<dyn Duty>>,
+    /// Those that have threads of their own.
+    ends: Vec<Weak<dyn Ends>>,
+    /// How many wait for the loop thread to end.
+    stopping: usize,
 }
 
 /// What the loop's lock guards beside the objects of the loop.
 pub(super) struct UnderLock {
     pub(super) acceptances: RefCell<Acceptances>,
-    /// How many wait for a signal.
+    /// How many wait for a signal, and for an acceptance.
     pub(super) waiting: Cell<usize>,
+    pub(super) asking: Cell<usize>,
     /// The newest run that is over.
     pub(super) ended_run: Cell<u64>,
     pub(super) loop_thread: Cell<Option<ThreadId>>,
@@ -61,12 +70,13 @@ impl Shared {
         let under_lock = UnderLock {
             acceptances: RefCell::default(),
             waiting: Cell::new(0),
+            asking: Cell::new(0),
             ended_run: Cell::new(0),
             loop_thread: Cell::new(None),
             dead: RefCell::default(),
         };
         Arc::new(Shared {
-            state: Mutex::new(State::new(config.queue_capacity)),
+            life: Mutex::new(Life { state: State::new(config.queue_capacity), ends: Vec::new(), stopping: 0 }),
             config,
             lock: ReentrantMutex::new(under_lock),
             told: ReentrantCondvar::new(),
@@ -74,7 +84,6 @@ impl Shared {
             work: Condvar::new(),
             quiet: Condvar::new(),
             served,
-            ends: Mutex::new(Vec::new()),
         })
     }
 
@@ -95,25 +104,25 @@ impl Shared {
 
     pub(super) fn start(self: &Arc<Self>) -> Result<(), LoopError> {
         let _operation = sim::operation("loop.start", None);
-        let mut state = self.state.lock();
-        let run = match state.begin()? {
+        let mut life = self.life.lock();
+        let run = match life.state.begin()? {
             Begun::AlreadyRuns => return Ok(()),
             Begun::WorkerKept => {
                 // Who stops the old run need not wait for its thread any more.
-                self.quiet.notify_all();
+                self.tell_stopping(&life);
                 return Ok(());
             }
             Begun::WorkerNeeded(run) => run,
         };
         let worker = Arc::clone(self);
-        // The thread waits for the state's lock before it looks.
+        // The thread waits for this lock before it looks.
         match thread::Builder::new().name(self.name()).spawn(move || worker.work(run)) {
             Ok(handle) => {
-                state.has_begun(handle.id());
+                life.state.has_begun(handle.id());
                 Ok(())
             }
             Err(error) => {
-                state.undo();
+                life.state.undo();
                 Err(LoopError::Thread { why: error.to_string() })
             }
         }
@@ -123,39 +132,43 @@ impl Shared {
         let deadline = self.config.stop_deadline;
         let _operation = sim::operation(if destroys { "loop.destroy" } else { "loop.stop" }, deadline);
         let until = Instant::now() + deadline;
-        let inside = DataPath::is_here() || self.state.lock().is_worker(thread::id());
+        let life = self.life.lock();
+        let inside = DataPath::is_here() || life.state.is_worker(thread::id());
         if !inside && self.lock.is_held() {
             return Err(LoopError::LockHeld);
         }
-        let ending = self.end(destroys);
-        let mut state = self.state.lock();
+        let (ending, mut life) = self.end(life, destroys);
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            if let Some(outcome) = state.outcome(&ending, inside, deadline, !left.is_zero()) {
+            if let Some(outcome) = life.state.outcome(&ending, inside, deadline, !left.is_zero()) {
                 return outcome;
             }
-            self.quiet.wait_for(&mut state, left);
+            life.stopping += 1;
+            self.quiet.wait_for(&mut life, left);
+            life.stopping -= 1;
         }
     }
 
     /// Ends the run, and does not wait.
     pub(super) fn request(&self, destroys: bool) -> Stopped {
-        if self.end(destroys).was_running { Stopped::Requested } else { Stopped::NotRunning }
+        let (ending, _) = self.end(self.life.lock(), destroys);
+        if ending.was_running { Stopped::Requested } else { Stopped::NotRunning }
     }
 
-    fn end(&self, destroys: bool) -> Ending<Task, Arc<dyn Duty>> {
-        let mut ending = self.state.lock().end(destroys);
+    fn end<'a>(&'a self, mut life: MutexGuard<'a, Life>, destroys: bool) -> (Ending<Task, Arc<dyn Duty>>, MutexGuard<'a, Life>) {
+        let mut ending = life.state.end(destroys);
         if ending.was_running {
             self.wake_worker();
         }
+        let ends = if destroys { std::mem::take(&mut life.ends) } else { Vec::new() };
         let (tasks, duties) = (std::mem::take(&mut ending.tasks), std::mem::take(&mut ending.duties));
-        self.let_go_unlocked(Box::new(tasks));
-        self.let_go_unlocked(Box::new(duties));
-        if destroys {
-            let ends = std::mem::take(&mut *self.ends.lock());
+        if !(ends.is_empty() && tasks.is_empty() && duties.is_empty()) {
+            drop(life);
             ends.iter().filter_map(Weak::upgrade).for_each(|object| object.end());
+            self.let_go_unlocked(Box::new((tasks, duties, ends)));
+            life = self.life.lock();
         }
-        ending
+        (ending, life)
     }
 
     /// Drops what is the application's. A caller that holds the loop's lock, as one may that only requests, drops it later.
@@ -164,9 +177,20 @@ impl Shared {
             Some(held) => held.dead.borrow_mut().push(dead),
             None => {
                 if !let_go(dead) {
-                    self.state.lock().count_panic();
+                    self.count_panic();
                 }
             }
+        }
+    }
+
+    pub(super) fn count_panic(&self) {
+        self.life.lock().state.count_panic();
+    }
+
+    /// Whoever stops the loop looks again.
+    pub(super) fn tell_stopping(&self, life: &Life) {
+        if life.stopping > 0 {
+            self.quiet.notify_all();
         }
     }
 
@@ -181,7 +205,7 @@ impl Shared {
     /// Queues a task for the loop thread.
     pub(super) fn post(&self, task: Task) -> Result<(), LoopError> {
         let _operation = sim::operation("loop.post", None);
-        let posted = self.state.lock().post(task);
+        let posted = self.life.lock().state.post(task);
         match posted {
             Ok(()) => {
                 self.wake_worker();
@@ -197,25 +221,26 @@ impl Shared {
     /// Has the loop thread do a duty, in this run or the next.
     pub(crate) fn rouse(&self, duty: Arc<dyn Duty>) {
         let is_same = |a: &Arc<dyn Duty>, b: &Arc<dyn Duty>| Arc::ptr_eq(a, b);
-        let wakes = self.state.lock().rouse(duty, is_same);
-        if wakes {
+        let roused = self.life.lock().state.rouse(duty, is_same);
+        // One that is not needed may be the last that has its object: not dropped under the lock above.
+        if roused.is_ok_and(|wakes| wakes) {
             self.wake_worker();
         }
     }
 
     /// A thread of the data path is about to be made, for an object that ends when the loop is destroyed.
     pub(crate) fn data_thread_begins(&self, object: Weak<dyn Ends>) -> Result<(), LoopError> {
-        {
-            let mut ends = self.ends.lock();
-            ends.retain(|known| known.strong_count() > 0 && !known.ptr_eq(&object));
-            ends.push(object);
-        }
-        self.state.lock().data_thread_begins()
+        let mut life = self.life.lock();
+        life.state.data_thread_begins()?;
+        life.ends.retain(|known| known.strong_count() > 0 && !known.ptr_eq(&object));
+        life.ends.push(object);
+        Ok(())
     }
 
     /// The thread ends, and uses nothing of the loop any more; or it was not made.
     pub(crate) fn data_thread_ends(&self) {
-        self.state.lock().data_thread_ends();
-        self.quiet.notify_all();
+        let mut life = self.life.lock();
+        life.state.data_thread_ends();
+        self.tell_stopping(&life);
     }
 }

@@ -1,6 +1,6 @@
 //! What a loop is, whatever its tasks are: its runs, from start to stop, and what waits for its thread.
 //!
-//! [`super::Shared`] holds the [`State`] behind a lock of its own, which is held for moments, and waits and wakes around it. Nothing here
+//! [`super::Shared`] holds the [`State`] behind a lock, and waits and wakes around it. Nothing here
 //! waits, calls the application, or drops what is the application's.
 
 use super::{LoopCounters, LoopError, Stopped};
@@ -163,14 +163,14 @@ impl<T, D> State<T, D> {
         Ok(())
     }
 
-    /// Has a duty done, once however often it is asked for before. It waits for the next run if none goes on. True if the worker is
-    /// to be woken.
-    pub(super) fn rouse(&mut self, duty: D, is_same: impl Fn(&D, &D) -> bool) -> bool {
+    /// Has a duty done, once however often it is asked for before. It waits for the next run if none goes on. Says whether the worker is
+    /// to be woken, or gives back what is not needed, to be dropped without the state's lock.
+    pub(super) fn rouse(&mut self, duty: D, is_same: impl Fn(&D, &D) -> bool) -> Result<bool, D> {
         if self.destroyed || self.duties.iter().any(|known| is_same(known, &duty)) {
-            return false;
+            return Err(duty);
         }
         self.duties.push_back(duty);
-        self.running
+        Ok(self.running)
     }
 
     /// What the worker of this run does next; nothing if it is to wait.
@@ -205,6 +205,11 @@ impl<T, D> State<T, D> {
             self.calling = Some(run);
         }
         goes_on
+    }
+
+    /// Whether what is being called is of a run that goes on.
+    pub(super) fn goes_on(&self) -> bool {
+        self.running && self.calling == Some(self.run)
     }
 
     /// What was called has returned.

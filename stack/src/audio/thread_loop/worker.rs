@@ -19,86 +19,79 @@ impl Shared {
     pub(super) fn work(self: Arc<Self>, mut run: u64) {
         let mut make = self.served.as_ref().and_then(|served| served.make.lock().take());
         loop {
-            self.lock().begin_run();
             let source = make.as_mut().and_then(|make| catch(&self, make));
             self.work_for(run, source);
-            let next = {
-                let mut state = self.state.lock();
-                let next = state.leave();
-                if next.is_none() {
+            let mut life = self.life.lock();
+            match life.state.leave() {
+                Some(next) => run = next,
+                None => {
                     if let Some(served) = &self.served {
-                        // Before the state is given back: the next worker may begin then.
+                        // Before the lock is given back: the next worker may begin then.
                         *served.make.lock() = make.take();
                     }
-                    self.quiet.notify_all();
+                    return self.tell_stopping(&life);
                 }
-                next
-            };
-            match next {
-                Some(next) => run = next,
-                None => return,
             }
         }
     }
 
     fn work_for(self: &Arc<Self>, run: u64, mut source: Option<Box<dyn Source>>) {
+        let mut has_called = false;
         loop {
-            match self.next(run, source.is_some()) {
+            let next = self.next(run, source.is_some(), has_called);
+            has_called = true;
+            match next {
                 Next::Step(Step::Task(task)) => {
-                    let mut guard = self.lock();
+                    let mut guard = self.lock().of_the_loop_thread();
                     call(&mut guard, task);
                     // A queue that is never empty must not keep the source waiting.
                     serve(&mut source, &mut guard);
-                    self.returned(guard);
                 }
                 Next::Step(Step::Duty(duty)) => {
-                    let mut guard = self.lock();
-                    duty.serve(&mut guard);
+                    let mut guard = self.lock().of_the_loop_thread();
+                    if !duty.serve(&mut guard) {
+                        self.rouse(Arc::clone(&duty));
+                    }
                     serve(&mut source, &mut guard);
                     // It may be the last that has its object, with all that the application left there.
                     guard.let_go_later(duty);
-                    self.returned(guard);
                 }
                 Next::Source => {
-                    if source.as_mut().is_some_and(|source| catch(self, || source.wait()).is_none()) {
+                    let waited = source.as_mut().and_then(|source| catch(self, || source.wait()));
+                    if waited.is_none() {
                         // It waits no more, so it is no more.
-                        let guard = self.lock();
-                        end_source(&mut source, &guard);
+                        end_source(&mut source, &self.lock().of_the_loop_thread());
                     }
-                    if self.state.lock().begin_call(run) {
-                        let mut guard = self.lock();
-                        serve(&mut source, &mut guard);
-                        self.returned(guard);
+                    has_called = self.life.lock().state.begin_call(run);
+                    if has_called {
+                        serve(&mut source, &mut self.lock().of_the_loop_thread());
                     }
                 }
                 Next::Step(Step::EndRun) => {
-                    let guard = self.lock();
+                    let guard = self.lock().of_the_loop_thread();
                     end_source(&mut source, &guard);
-                    guard.end_run(run);
-                    return;
+                    return guard.end_run(run);
                 }
             }
         }
     }
 
-    fn next(&self, run: u64, has_source: bool) -> Next {
-        let mut state = self.state.lock();
+    /// What is to be done next. What was called before has returned, with all that it let go, so who waits for that goes on.
+    fn next(&self, run: u64, has_source: bool, has_called: bool) -> Next {
+        let mut life = self.life.lock();
+        if has_called {
+            life.state.returned();
+            self.tell_stopping(&life);
+        }
         loop {
-            if let Some(step) = state.step(run) {
+            if let Some(step) = life.state.step(run) {
                 return Next::Step(step);
             }
             if has_source {
                 return Next::Source;
             }
-            self.work.wait(&mut state);
+            self.work.wait(&mut life);
         }
-    }
-
-    /// The call has returned: the lock is given back, what was let go is dropped, and who waits for the call goes on.
-    fn returned(&self, guard: LoopGuard<'_>) {
-        drop(guard);
-        self.state.lock().returned();
-        self.quiet.notify_all();
     }
 }
 
@@ -119,5 +112,5 @@ fn end_source(source: &mut Option<Box<dyn Source>>, guard: &LoopGuard<'_>) {
 /// Calls what is not to have the lock; nothing if it panicked.
 fn catch<R>(shared: &Shared, f: impl FnOnce() -> R) -> Option<R> {
     let result = catch_unwind(AssertUnwindSafe(f));
-    result.inspect_err(|_| shared.state.lock().count_panic()).map_err(forget_panic).ok()
+    result.inspect_err(|_| shared.count_panic()).map_err(forget_panic).ok()
 }
