@@ -10,6 +10,7 @@ const ENDED: u32 = 8;
 const PANICKED: u32 = 16;
 const REMOVED: u32 = 32;
 const DESTROYED: u32 = 64;
+const FAILED: u32 = 128;
 
 /// One word, changed in single steps, so that a close and the beginning of a call are in one order for both: a call that begins after
 /// the close does not begin.
@@ -38,6 +39,9 @@ pub(in super::super) enum End {
     Removed,
     /// Its loop was destroyed.
     Destroyed,
+    /// The backend cannot go on with it, and [has said why](super::StreamShared::fails_because).
+    #[cfg_attr(not(feature = "pipewire"), expect(dead_code, reason = "the null devices never fail"))]
+    Failed,
 }
 
 impl Flow {
@@ -79,6 +83,7 @@ impl Flow {
             End::Panicked => PANICKED,
             End::Removed => REMOVED,
             End::Destroyed => DESTROYED,
+            End::Failed => FAILED,
         };
         self.0.fetch_or(ENDED | CLOSING | why, AcqRel);
     }
@@ -94,6 +99,8 @@ impl Flow {
             _ if bits & PANICKED != 0 => Err(StreamFailure::ProcessPanicked),
             _ if bits & REMOVED != 0 => Err(StreamFailure::DeviceRemoved),
             _ if bits & DESTROYED != 0 => Err(StreamFailure::LoopDestroyed),
+            // The stream knows why.
+            _ if bits & FAILED != 0 => Err(StreamFailure::Backend { why: String::new() }),
             _ => Ok(()),
         })
     }

@@ -1,7 +1,7 @@
 use super::super::thread_loop::{Duty, LISTENERS_MAX, Listeners, LoopCallback, LoopCell, LoopError, LoopGuard, Shared, deliver};
 use super::super::{AudioError, DeviceId, Direction, ListenerId};
 use super::flow::{End, Flow};
-use super::{StreamConfig, StreamCounters, StreamState};
+use super::{StreamConfig, StreamCounters, StreamFailure, StreamState};
 use sim::ledger::{self, ResourceId};
 use sim::sync::Arc;
 use sim::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -128,6 +128,8 @@ pub(in super::super) struct StreamShared {
 /// What the loop's lock guards.
 struct Record {
     state: StreamState,
+    /// Why the backend cannot go on with it, if it cannot.
+    why: String,
     listeners: Listeners<StreamState>,
 }
 
@@ -139,7 +141,7 @@ impl StreamShared {
         config: StreamConfig,
         data_path: Arc<dyn Attention>,
     ) -> Arc<Self> {
-        let record = Record { state: StreamState::Connecting, listeners: Listeners::new() };
+        let record = Record { state: StreamState::Connecting, why: String::new(), listeners: Listeners::new() };
         Arc::new(StreamShared {
             of: Arc::clone(of),
             device,
@@ -156,6 +158,21 @@ impl StreamShared {
     /// The application's side.
     pub(in super::super) fn handle(shared: &Arc<Self>) -> Stream {
         Stream { shared: Arc::clone(shared) }
+    }
+
+    #[cfg(feature = "pipewire")]
+    pub(in super::super) fn device(&self) -> DeviceId {
+        self.device
+    }
+
+    #[cfg(feature = "pipewire")]
+    pub(in super::super) fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    #[cfg(feature = "pipewire")]
+    pub(in super::super) fn config(&self) -> StreamConfig {
+        self.config
     }
 
     pub(in super::super) fn is_closing(&self) -> bool {
@@ -186,7 +203,7 @@ impl StreamShared {
     }
 
     /// Has the loop thread tell what has changed.
-    pub(super) fn rouse(shared: &Arc<Self>) {
+    pub(in super::super) fn rouse(shared: &Arc<Self>) {
         shared.of.rouse(Arc::clone(shared) as Arc<dyn Duty>);
     }
 
@@ -195,6 +212,13 @@ impl StreamShared {
         ledger::release(shared.resource);
         shared.flow.end(why);
         Self::rouse(shared);
+    }
+
+    /// Says why the stream is about to be ended with [`End::Failed`].
+    #[cfg(feature = "pipewire")]
+    pub(in super::super) fn fails_because(&self, guard: &LoopGuard<'_>, why: &str) {
+        // Of the loop whose thread does this, and nobody is in a call on it.
+        let _ = self.record.with(guard, |record| why.clone_into(&mut record.why));
     }
 
     fn close(&self) -> Closing {
@@ -214,6 +238,9 @@ impl StreamShared {
         match (&record.state, self.flow.ended()) {
             (told, _) if told.is_last() => told.clone(),
             (_, Some(Ok(()))) => StreamState::Closed,
+            (_, Some(Err(StreamFailure::Backend { .. }))) => {
+                StreamState::Failed(StreamFailure::Backend { why: record.why.clone() })
+            }
             (_, Some(Err(failure))) => StreamState::Failed(failure),
             (StreamState::Connecting, None) if self.flow.has_begun() => StreamState::Streaming,
             (told, None) => told.clone(),
@@ -221,7 +248,7 @@ impl StreamShared {
     }
 
     /// The stream comes to a state: whoever waits looks again.
-    fn come_to(&self, guard: &LoopGuard<'_>, state: StreamState) {
+    pub(in super::super) fn come_to(&self, guard: &LoopGuard<'_>, state: StreamState) {
         let is_new = self.record.with(guard, |record| {
             let is_new = !record.state.is_last() && record.state != state;
             if is_new {
