@@ -24,8 +24,7 @@ mod stream;
 
 use super::stream::{Attention, Strand, StreamShared};
 use super::thread_loop::{
-    Duty, Ends, LISTENERS_MAX, LoopCallback, LoopCell, LoopConfig, LoopError, LoopGuard, Shared, Source, ThreadLoop,
-    deliver,
+    Duty, Ends, LISTENERS_MAX, LoopCallback, LoopCell, LoopConfig, LoopError, LoopGuard, Shared, Source, ThreadLoop, deliver,
 };
 use super::{AudioError, Backend, DeviceEvent, DeviceId, DeviceInfo, Direction, ListenerId, Process, Stream, StreamConfig};
 use bell::Bell;
