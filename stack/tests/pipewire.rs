@@ -183,12 +183,11 @@ fn buffers_come_back_whatever_the_process_does_with_them() {
     let heard = Arc::new(AtomicU64::new(0));
     let other = {
         let heard = Arc::clone(&heard);
-        move |cycle: &mut Cycle<'_>| heard.fetch_add(u64::from(cycle.dequeue().is_some()), SeqCst)
+        move |cycle: &mut Cycle<'_>| _ = heard.fetch_add(u64::from(cycle.dequeue().is_some()), SeqCst)
     };
-    let mut other = other;
     let mut guard = rig.handle.lock();
     let keeper = rig.backend.open_playback(&guard, sink, FORMAT, Box::new(keeps)).unwrap();
-    let recorder = rig.backend.open_capture(&guard, monitor, FORMAT, Box::new(move |cycle| _ = other(cycle))).unwrap();
+    let recorder = rig.backend.open_capture(&guard, monitor, FORMAT, Box::new(other)).unwrap();
     let idle = rig.backend.open_capture(&guard, monitor, FORMAT, Box::new(keeps)).unwrap();
     drop(guard);
     // More than a stream has buffers, which are 64 at the most.
@@ -308,6 +307,13 @@ fn streams_end_with_the_run_and_with_the_loop() {
         let failed = wait_for(&mut guard, &panics, StreamState::is_last);
         assert_eq!(failed, StreamState::Failed(StreamFailure::ProcessPanicked));
         wait_for(&mut guard, &player, |state| *state == StreamState::Streaming);
+        // Processes need no lock: this thread has it, and they go on.
+        let before = calls.load(SeqCst);
+        let began = std::time::Instant::now();
+        while calls.load(SeqCst) < before + 3 {
+            assert!(began.elapsed() < FOR_EVER, "no process while the lock is held");
+            std::thread::sleep(Duration::from_millis(1));
+        }
         // On its way to the loop thread, or just there.
         let late = rig.backend.open_playback(&guard, sink, FORMAT, Box::new(fill)).unwrap();
         drop(guard);
@@ -340,7 +346,8 @@ fn a_process_that_does_not_return_holds_nobody_up_but_the_stop() {
         let (runs, goes) = (Arc::clone(&runs), Arc::clone(&goes));
         move |_: &mut Cycle<'_>| {
             runs.store(true, SeqCst);
-            while !goes.load(SeqCst) {
+            let began = std::time::Instant::now();
+            while !goes.load(SeqCst) && began.elapsed() < FOR_EVER {
                 std::thread::sleep(Duration::from_millis(1));
             }
         }

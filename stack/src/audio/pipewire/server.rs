@@ -153,7 +153,7 @@ impl Server {
     }
 
     /// Ends all, and waits for processes to return.
-    pub(super) fn end(mut self: Box<Self>, guard: &LoopGuard<'_>, why: &Ending) {
+    pub(super) fn end(&mut self, guard: &LoopGuard<'_>, why: &Ending) {
         self.end_all(why);
         while !self.streams.is_empty() {
             self.take_apart(guard, 0);

@@ -118,7 +118,9 @@ impl Drop for PipeWireSource {
             };
             forget(shared, &guard, &why);
             match std::mem::replace(&mut self.state, State::Absent) {
-                State::Connected(server) | State::Ending(server) | State::Made(Ok(server)) => server.end(&guard, &why),
+                State::Connected(mut server) | State::Ending(mut server) | State::Made(Ok(mut server)) => {
+                    server.end(&guard, &why)
+                }
                 State::Made(Err(_)) | State::Absent => {}
             }
         }
