@@ -25,11 +25,11 @@ mod production_task;
 use crate::exhibit::{Exhibit, Expected, MustSee, On, Sequential, Subject};
 use historic::Historic;
 use production::Production;
-use sim::invariant;
 use sim::sync::{Arc, Mutex};
 use sim::thread::{self, ThreadId};
 use sim::time::{self, Duration};
 use sim::verdict::Detector;
+use sim::{Bounds, invariant};
 
 /// From one tick of the clock to the next.
 const TICK: Duration = Duration::from_millis(20);
@@ -303,7 +303,8 @@ macro_rules! production_subject {
         Subject {
             name: $name,
             about: $about,
-            on: vec![On::loom(Expected::Clean), On::shuttle(Expected::Clean)],
+            // With three, which `ci/deep` has, each takes minutes.
+            on: vec![On::loom(Expected::Clean).within(Bounds { preemptions: Some(2), ..Bounds::default() }), On::shuttle(Expected::Clean)],
             fewest_preemptions: None,
             sequential: Sequential::Clean,
             body,
