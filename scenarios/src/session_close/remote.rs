@@ -364,23 +364,15 @@ impl Server {
             };
             match word {
                 Word::Bye => self.terminate().await,
-                Word::Terminate => {
-                    // From the SIP side it is for a session that it knows.
-                    if channel == 0 || self.finds_session() {
-                        self.terminate().await;
-                    }
-                }
+                // From the SIP side it is for a session that it knows.
+                Word::Terminate if channel == 0 || self.finds_session() => self.terminate().await,
                 Word::Modify if !self.is_gone && self.phase == Phase::Idle => self.ask(Word::Stop, Phase::Stopping).await,
                 Word::Remove => {
                     self.has_channel = false;
                     self.port.say(Word::Ok, 0, from).await;
                 }
                 Word::Recognise if self.has_channel => self.port.say(Word::Complete, 0, from).await,
-                Word::Recognise => {
-                    if self.is_mended(Story::DispatchFails) {
-                        self.port.say(Word::NoSuchChannel, 0, from).await;
-                    }
-                }
+                Word::Recognise if self.is_mended(Story::DispatchFails) => self.port.say(Word::NoSuchChannel, 0, from).await,
                 Word::Stopped => self.answered(Phase::Stopping).await,
                 Word::Closed => {
                     self.port.say(Word::Acknowledge, channel, from).await;

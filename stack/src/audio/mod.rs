@@ -5,10 +5,13 @@
 //! Samples go the other way: a stream's process runs on the data path, without that lock, and never waits for it.
 //!
 //! [`null::NullBackend`] needs no hardware: what is played into a sink can be recorded from its monitor.
+//! With the feature `pipewire`, `pipewire::PipeWireBackend` has the devices of a PipeWire daemon.
 
 mod device;
 mod error;
 pub mod null;
+#[cfg(feature = "pipewire")]
+pub mod pipewire;
 mod stream;
 pub mod thread_loop;
 

@@ -2,13 +2,18 @@
 
 use sim::time::Instant;
 use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
 
-/// Names a timer of one heap, for ever: a place in the heap that is used again gives another id. It says nothing to another heap.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Names a timer of one heap, for ever: a place in the heap that is used again gives another id. To another heap it is the name of
+/// nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TimerId {
     slot: u32,
     /// How many timers the heap had been given before this one. 64 bits do not come round.
     generation: u64,
+    /// Whose slot. Not shown and not hashed: it differs from run to run.
+    heap: u64,
 }
 
 /// Timers and what each is for, ordered by when they are due, and among equal times by when they came. It is given the time and
@@ -24,6 +29,8 @@ pub struct TimerHeap<T> {
     /// A binary heap of slots; each knows its place.
     order: Vec<u32>,
     generation: u64,
+    /// Tells it from other heaps.
+    number: u64,
     now: Instant,
 }
 
@@ -60,7 +67,7 @@ impl<T> TimerHeap<T> {
         let now = Instant::from_origin(std::time::Duration::ZERO);
         // A slot's number has 32 bits.
         let timers_max = timers_max.min(u32::MAX as usize);
-        TimerHeap { timers_max, slots: Vec::new(), free: Vec::new(), order: Vec::new(), generation: 0, now }
+        TimerHeap { timers_max, slots: Vec::new(), free: Vec::new(), order: Vec::new(), generation: 0, number: number(), now }
     }
 
     /// A timer that is due at `at`, or now if that has passed.
@@ -87,7 +94,7 @@ impl<T> TimerHeap<T> {
         };
         self.order.push(slot);
         self.rise(self.order.len() - 1);
-        Ok(TimerId { slot, generation })
+        Ok(TimerId { slot, generation, heap: self.number })
     }
 
     /// Takes a timer out, if it is there still.
@@ -113,7 +120,8 @@ impl<T> TimerHeap<T> {
 
     /// Whether this timer is there still.
     pub fn contains(&self, id: TimerId) -> bool {
-        self.slots.get(id.slot as usize).is_some_and(|slot| slot.generation == id.generation && slot.value.is_some())
+        let slot = self.slots.get(id.slot as usize).filter(|slot| slot.generation == id.generation && slot.value.is_some());
+        id.heap == self.number && slot.is_some()
     }
 
     /// How many timers there are.
@@ -143,7 +151,7 @@ impl<T> TimerHeap<T> {
             self.sink(place);
         }
         let taken = &mut self.slots[slot as usize];
-        let id = TimerId { slot, generation: taken.generation };
+        let id = TimerId { slot, generation: taken.generation, heap: self.number };
         self.free.push(slot);
         taken.value.take().map(|value| Entry { id, due: taken.due, value })
     }
@@ -189,6 +197,25 @@ impl<T> TimerHeap<T> {
     }
 }
 
+impl fmt::Debug for TimerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TimerId({}, {})", self.slot, self.generation)
+    }
+}
+
+impl Hash for TimerId {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.slot, self.generation).hash(state);
+    }
+}
+
+/// Tells heaps apart.
+fn number() -> u64 {
+    #[expect(clippy::disallowed_types, reason = "no run depends on which number it is, and an engine's cannot be static")]
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+    NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,6 +237,15 @@ mod tests {
         assert_eq!(heap.slots.len(), 3);
         heap.schedule(at(0), at(0), 0).unwrap();
         assert!(old.iter().all(|id| heap.cancel(*id).is_none()), "an id whose slot was used again is no other timer");
+    }
+
+    #[test]
+    fn to_another_heap_an_id_is_the_name_of_nothing() {
+        let (mut one, mut other) = (TimerHeap::new(10), TimerHeap::new(10));
+        let (id, other_id) = (one.schedule(at(1), at(0), ()).unwrap(), other.schedule(at(1), at(0), ()).unwrap());
+        assert!(id != other_id && !one.contains(other_id) && one.cancel(other_id).is_none());
+        assert!(other.contains(other_id) && other.pop().unwrap().id == other_id && one.cancel(id).is_some());
+        assert_eq!(format!("{id:?}"), format!("{other_id:?}"), "no run shows which heap is meant");
     }
 
     #[test]

@@ -206,3 +206,20 @@ fn every_id_that_was_ever_given_stays_that_of_its_timer() {
         }
     });
 }
+
+#[test]
+fn to_another_heap_an_id_is_the_name_of_nothing() {
+    for kind in Kind::ALL {
+        let (heap, gate, running) = rig::gated(kind, patient());
+        let other = rig(kind, patient());
+        let waits = heap.timers.schedule_after(HANG, |_, _| {}).unwrap();
+        let theirs = [(); 2].map(|()| other.timers.schedule_after(HANG, |_, _| {}).unwrap());
+        for id in [running, waits] {
+            assert_eq!(other.timers.cancel(id), Cancelled::Ended, "{kind:?}");
+            assert_eq!(other.timers.cancel_and_wait(id), Ok(Cancelled::Ended), "{kind:?}");
+        }
+        assert_eq!(theirs.map(|id| heap.timers.cancel(id)), [Cancelled::Ended; 2], "{kind:?}");
+        assert_eq!((heap.timers.pending(), other.timers.pending()), (1, 2));
+        gate.open();
+    }
+}

@@ -11,6 +11,7 @@ const PANICKED: u32 = 16;
 const REMOVED: u32 = 32;
 const DESTROYED: u32 = 64;
 const WATCHED: u32 = 128;
+const FAILED: u32 = 256;
 
 /// One word, changed in single steps, so that a close and the beginning of a call are in one order for both: a call that begins after
 /// the close does not begin.
@@ -48,6 +49,9 @@ pub(in super::super) enum End {
     Removed,
     /// Its loop was destroyed.
     Destroyed,
+    /// The backend cannot go on with it, and [has said why](super::StreamShared::fails_because).
+    #[cfg_attr(not(feature = "pipewire"), expect(dead_code, reason = "the null devices never fail"))]
+    Failed,
 }
 
 impl Flow {
@@ -89,6 +93,7 @@ impl Flow {
             End::Panicked => PANICKED,
             End::Removed => REMOVED,
             End::Destroyed => DESTROYED,
+            End::Failed => FAILED,
         };
         self.0.fetch_or(ENDED | CLOSING | why, AcqRel) & WATCHED != 0
     }
@@ -103,6 +108,8 @@ impl Flow {
             _ if bits & PANICKED != 0 => Done::Ended { has_begun, failure: Some(StreamFailure::ProcessPanicked) },
             _ if bits & REMOVED != 0 => Done::Ended { has_begun, failure: Some(StreamFailure::DeviceRemoved) },
             _ if bits & DESTROYED != 0 => Done::Ended { has_begun, failure: Some(StreamFailure::LoopDestroyed) },
+            // The stream knows why.
+            _ if bits & FAILED != 0 => Done::Ended { has_begun, failure: Some(StreamFailure::Backend { why: String::new() }) },
             _ => Done::Ended { has_begun, failure: None },
         }
     }

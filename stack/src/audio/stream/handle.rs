@@ -1,7 +1,7 @@
 use super::super::thread_loop::{Duty, LISTENERS_MAX, Listeners, LoopCallback, LoopCell, LoopError, LoopGuard, Shared, deliver};
 use super::super::{AudioError, DeviceId, Direction, ListenerId};
 use super::flow::{Done, End, Flow};
-use super::{StreamConfig, StreamCounters, StreamState};
+use super::{StreamConfig, StreamCounters, StreamFailure, StreamState};
 use sim::ledger::{self, ResourceId};
 use sim::sync::Arc;
 use sim::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -133,6 +133,8 @@ pub(in super::super) struct StreamShared {
 /// What the loop's lock guards.
 struct Record {
     state: StreamState,
+    /// Why the backend cannot go on with it, if it cannot.
+    why: String,
     listeners: Listeners<StreamState>,
 }
 
@@ -144,7 +146,7 @@ impl StreamShared {
         config: StreamConfig,
         data_path: Arc<dyn Attention>,
     ) -> Arc<Self> {
-        let record = Record { state: StreamState::Connecting, listeners: Listeners::new() };
+        let record = Record { state: StreamState::Connecting, why: String::new(), listeners: Listeners::new() };
         Arc::new(StreamShared {
             of: Arc::clone(of),
             device,
@@ -161,6 +163,21 @@ impl StreamShared {
     /// The application's side.
     pub(in super::super) fn handle(shared: &Arc<Self>) -> Stream {
         Stream { shared: Arc::clone(shared) }
+    }
+
+    #[cfg(feature = "pipewire")]
+    pub(in super::super) fn device(&self) -> DeviceId {
+        self.device
+    }
+
+    #[cfg(feature = "pipewire")]
+    pub(in super::super) fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    #[cfg(feature = "pipewire")]
+    pub(in super::super) fn config(&self) -> StreamConfig {
+        self.config
     }
 
     pub(in super::super) fn is_closing(&self) -> bool {
@@ -191,7 +208,7 @@ impl StreamShared {
     }
 
     /// Has the loop thread tell what has changed.
-    pub(super) fn rouse(shared: &Arc<Self>) {
+    pub(in super::super) fn rouse(shared: &Arc<Self>) {
         shared.of.rouse(Arc::clone(shared) as Arc<dyn Duty>);
     }
 
@@ -201,6 +218,13 @@ impl StreamShared {
         if shared.flow.end(why) {
             Self::rouse(shared);
         }
+    }
+
+    /// Says why the stream is about to be ended with [`End::Failed`].
+    #[cfg(feature = "pipewire")]
+    pub(in super::super) fn fails_because(&self, guard: &LoopGuard<'_>, why: &str) {
+        // Of the loop whose thread does this, and nobody is in a call on it.
+        let _ = self.record.with(guard, |record| why.clone_into(&mut record.why));
     }
 
     fn close(&self) -> Closing {
@@ -217,7 +241,7 @@ impl StreamShared {
     }
 
     /// The stream comes to a state: whoever waits looks again.
-    fn come_to(&self, guard: &LoopGuard<'_>, state: StreamState) {
+    pub(in super::super) fn come_to(&self, guard: &LoopGuard<'_>, state: StreamState) {
         let is_new = self.record.with(guard, |record| {
             let is_new = !record.state.is_last() && record.state != state;
             if is_new {
@@ -263,6 +287,9 @@ fn now(record: &Record, done: &Done) -> StreamState {
     match (&record.state, done) {
         (told, _) if told.is_last() => told.clone(),
         (_, Done::Ended { failure: None, .. }) => StreamState::Closed,
+        (_, Done::Ended { failure: Some(StreamFailure::Backend { .. }), .. }) => {
+            StreamState::Failed(StreamFailure::Backend { why: record.why.clone() })
+        }
         (_, Done::Ended { failure: Some(failure), .. }) => StreamState::Failed(failure.clone()),
         (StreamState::Connecting, Done::Began) => StreamState::Streaming,
         (told, _) => told.clone(),

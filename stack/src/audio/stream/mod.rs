@@ -8,6 +8,8 @@ mod queue;
 pub use cycle::{Cycle, StreamBuffer};
 pub use handle::{Closing, Stream};
 
+#[cfg(feature = "pipewire")]
+pub(super) use cycle::Port;
 pub(super) use cycle::Strand;
 pub(super) use flow::End;
 pub(super) use handle::{Attention, StreamShared};

@@ -91,6 +91,11 @@ impl Shared {
         &self.config.name
     }
 
+    #[cfg(feature = "pipewire")]
+    pub(crate) fn is_destroyed(&self) -> bool {
+        self.life.lock().state.is_destroyed()
+    }
+
     #[track_caller]
     pub(crate) fn lock<'a>(self: &'a Arc<Self>) -> LoopGuard<'a> {
         assert!(!DataPath::is_here(), "the lock of {} was asked for on the data path, which must not wait for it", self.name());
