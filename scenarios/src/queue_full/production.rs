@@ -77,7 +77,6 @@ fn open_drainer() -> (Channel, Arc<Mutex<Option<SessionTable>>>) {
 
 /// A session with a thread.
 pub(super) struct Threaded {
-    timers: Timers,
     table: SessionTable,
     session: Session,
     drainers_table: Arc<Mutex<Option<SessionTable>>>,
@@ -87,11 +86,11 @@ pub(super) struct Threaded {
 impl Server for Threaded {
     fn open() -> Arc<Self> {
         let timers = Timers::on_thread(TimerConfig::default()).expect("the engine makes threads");
-        let table = SessionTable::on_threads(config(), timers.clone());
+        let table = SessionTable::on_threads(config(), timers);
         let (channel, drainers_table) = open_drainer();
         *drainers_table.lock() = Some(table.clone());
         let session = table.create(Pool::new("session pool", 4_096), vec![channel]).expect("there is room for one");
-        Arc::new(Threaded { timers, table, session, drainers_table, seen: Mutex::default() })
+        Arc::new(Threaded { table, session, drainers_table, seen: Mutex::default() })
     }
 
     fn packet(&self) {
@@ -103,7 +102,6 @@ impl Server for Threaded {
         self.drainers_table.lock().take();
         invariant!((0..WAITS_MAX).any(|_| self.table.close().is_ok()), "the session has not ended");
         check(&self.session, &self.seen);
-        invariant!((0..WAITS_MAX).any(|_| self.timers.close().is_ok()), "the timers have not ended");
     }
 }
 

@@ -145,7 +145,7 @@ pub fn exhibit() -> Exhibit {
     subjects.extend(pair!(
         "twice", "one count for all channels, and one of them answers twice",
         "twice-twin", "each channel's answer counts once",
-        Twice, [[Bye, LinkLost]], UseAfterRelease, fewest 1, turmoil as remote::twice, remote::twice_twin
+        Twice, [[Bye, LinkLost]], UseAfterRelease, fewest 2, turmoil as remote::twice, remote::twice_twin
     ));
     subjects.extend(pair!(
         "late", "the plugin answers its close and runs on",
@@ -160,7 +160,7 @@ pub fn exhibit() -> Exhibit {
     subjects.extend(pair!(
         "bye-crossing", "the handle says to another thread that its session is there",
         "bye-crossing-twin", "the handle is asked by the task that owns the session",
-        ByeCrossing, [[Bye], [Terminate]], Race, fewest 1, turmoil as remote::bye_crossing, remote::bye_crossing_twin
+        ByeCrossing, [[Bye], [Terminate]], Race, fewest 2, turmoil as remote::bye_crossing, remote::bye_crossing_twin
     ));
     fn recorder() {
         drive::<Recorder<false>>(&[&[Operation::Bye]]);
@@ -174,7 +174,7 @@ pub fn exhibit() -> Exhibit {
     let caught = Expected::Caught(Detector::UseAfterRelease);
     subjects.extend([
         Subject {
-            fewest_preemptions: Some(1),
+            fewest_preemptions: Some(2),
             in_sequence: Some(recorder_in_sequence),
             ..subject(
                 "engine-before-media",

@@ -4,8 +4,8 @@
 //! Stand-ins for SIP and MRCP until they land: a datagram is a word and a channel. What goes wrong is that two datagrams cross, or that
 //! one is lost. *In turn* each is sent when the one before was answered, and nothing is lost.
 
-use super::TICK;
-use crate::exhibit::{Expected, On, Sequential, Subject};
+use super::{TICK, subject};
+use crate::exhibit::{Expected, On, Subject};
 use sim::ledger::{self, ResourceId};
 use sim::net::{self, Host, Link, UdpSocket};
 use sim::sync::asynchronous::oneshot;
@@ -477,23 +477,15 @@ bodies! {
 
 /// The rows that shuttle has beside those of threads, those that only a network has, and those with the crossing taken away.
 pub(super) fn subjects() -> Vec<Subject> {
-    let subject = |name, about, on: Vec<On>, body| {
-        // It is a datagram that shows them, and no preemption.
-        let is_caught = matches!(on[0].expected, Expected::Caught(_));
-        Subject {
-            name,
-            about,
-            on,
-            fewest_preemptions: is_caught.then_some(0),
-            sequential: Sequential::Clean,
-            body,
-            in_sequence: is_caught.then_some(body),
-            must_see: None,
-        }
+    // It is a datagram that shows them, and no preemption.
+    let caught = |name, about, on, body, in_sequence| Subject {
+        fewest_preemptions: Some(0),
+        in_sequence: Some(in_sequence),
+        ..subject(name, about, on, body)
     };
     let crossing = |about, name, twin, in_turn, mended, in_turn_about, bodies: [fn(); 3]| {
         [
-            subject(name, about, vec![On::shuttle(Expected::Caught(Detector::UseAfterRelease))], bodies[0]),
+            caught(name, about, vec![On::shuttle(Expected::Caught(Detector::UseAfterRelease))], bodies[0], bodies[2]),
             subject(twin, mended, vec![On::shuttle(Expected::Clean)], bodies[1]),
             subject(in_turn, in_turn_about, vec![On::shuttle(Expected::Clean), On::turmoil(Expected::Clean)], bodies[2]),
         ]
@@ -501,7 +493,7 @@ pub(super) fn subjects() -> Vec<Subject> {
     let hanging = |about, name, twin, in_turn, mended, in_turn_about, bodies: [fn(); 3]| {
         let on = |expected| vec![On::shuttle(expected), On::turmoil(expected)];
         [
-            subject(name, about, on(Expected::Caught(Detector::Hang)), bodies[0]),
+            caught(name, about, on(Expected::Caught(Detector::Hang)), bodies[0], bodies[2]),
             subject(twin, mended, on(Expected::Clean), bodies[1]),
             subject(in_turn, in_turn_about, on(Expected::Clean), bodies[2]),
         ]
