@@ -19,8 +19,8 @@ pub(crate) fn is_installed() -> bool {
         Ok(output) if output.status.success() => true,
         other => {
             let why = other.map_or_else(|error| error.to_string(), |output| output.status.to_string());
-            // Not by print!, which a test that passes keeps to itself.
-            let _ = writeln!(io::stderr(), "SKIPPED pipewire: {why}");
+            // Not by print!, which a test that passes keeps to itself, and in one piece, as tests write at once.
+            let _ = io::stderr().write_all(format!("SKIPPED pipewire: {why}\n").as_bytes());
             false
         }
     }

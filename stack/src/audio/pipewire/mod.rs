@@ -9,6 +9,10 @@
 //! crate is one object for all its callbacks, and two threads must not be in it at once: one with the process and nothing else, for the
 //! data thread, which captures only what is `Send`; one with the states, for the loop thread.
 //!
+//! PipeWire's loop knows its thread only while it is iterated. What its data thread would hand over to it in between runs on the data
+//! thread instead (`loop_invoke`), without us. With `RT_PROCESS` a stream hands over nothing but the end of a drain, and nothing here
+//! drains: who adds that needs a thread that never leaves PipeWire's loop, as `enter` is not for safe code.
+//!
 //! **A run is a connection.** What a stop ends is made anew by the next start: streams fail when the loop stops, devices go, and come back
 //! with other names. The same holds when the daemon goes; [`PipeWireBackend::connection`] says so, and the next run tries again.
 //!

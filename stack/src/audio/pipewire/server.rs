@@ -131,13 +131,16 @@ impl Server {
             self.link();
         }
         lost = self.hear(guard, &shared).or(lost);
+        if let Some(why) = lost {
+            return Err(why);
+        }
         self.sweep(guard);
-        lost.map_or(Ok(()), Err)
+        Ok(())
     }
 
-    /// Has all streams end.
+    /// Has all streams end. What PipeWire said of each, when all went, is less than the reason for it.
     pub(super) fn end_all(&mut self, why: &Ending) {
-        self.streams.iter_mut().for_each(|stream| stream.end(why.clone()));
+        self.streams.iter_mut().for_each(|stream| stream.end_with_all(why.clone()));
     }
 
     /// Takes streams apart that are to end and whose process does not run now. True if none are left.

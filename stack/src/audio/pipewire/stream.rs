@@ -113,6 +113,13 @@ impl LiveStream {
         self.ending.get_or_insert(why);
     }
 
+    /// It is to end as all do. That comes before what PipeWire said of it, and after what we did.
+    pub(super) fn end_with_all(&mut self, why: Ending) {
+        if !matches!(self.ending, Some(Ending::As(_))) {
+            self.ending = Some(why);
+        }
+    }
+
     /// Whether it is to end, and its process does not run now and never will.
     pub(super) fn is_over(&mut self) -> bool {
         if self.ending.is_none() && self.stated.is_closing() {
