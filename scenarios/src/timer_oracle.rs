@@ -244,8 +244,9 @@ impl Heap {
         self.drop_handle();
         let known = oracle.0.lock();
         // A callback that goes on, or is about to, is not waited for. What it schedules now is refused, and gets no id.
-        let left = known.timers.iter().filter(|timer| !timer.dropped && timer.id.is_some()).count();
-        // And what another's close is dropping, it may be dropping still.
+        // And what another cancels or closes, it may be dropping still.
+        let is_left = |timer: &&Watched| !timer.dropped && timer.id.is_some() && (timer.called || timer.cancels_begun == 0);
+        let left = known.timers.iter().filter(is_left).count();
         let may_be = left <= 1 || known.is_captured || known.closes_begun > 0;
         invariant!(may_be, "{left} callbacks outlive the last handle of their heap");
         drop(known);
