@@ -194,6 +194,6 @@ pub fn exhibit() -> Exhibit {
     subjects.extend(pairs::subjects());
     subjects.extend(orders::subjects());
     subjects.push(production_remote::subject());
-    subjects.push(production::stack(production_remote::on_turmoil()));
+    subjects.extend(production::subjects(production_remote::on_turmoil()));
     Exhibit { name: "session-close", story: "wip", subjects }
 }

@@ -5,17 +5,19 @@ use crate::exhibit::{Expected, MustSee, On, Subject};
 use crate::inputs::{below, one_of};
 use sim::ledger::{self, ResourceId};
 use sim::sync::{Arc, Mutex};
-use sim::{invariant, thread, time};
+use sim::{invariant, task, thread, time};
 use stack::buffer::pool::{Block, Pool};
 use stack::session::{
-    AnswerStatus, AnswerToken, Channel, ChannelId, CreateError, EndReason, Ending, Engine, Failure, Line, Media, PostError,
-    Reply, Session, SessionConfig, SessionTable, TableConfig,
+    AnswerStatus, AnswerToken, Channel, ChannelId, CreateError, EndReason, EndReport, Ending, Engine, Failure, Line, Media,
+    Phase, PostError, Reply, Session, SessionConfig, SessionTable, TableConfig, WaitError,
 };
 use stack::timer::{TimerConfig, Timers};
 
 const THREADS: usize = 8;
 /// What a thread does at the most.
 const OPERATIONS: usize = 3;
+/// Longer than a session may take to end.
+const SLOWLY: time::Duration = TICK.saturating_mul(20);
 const SESSIONS_MAX: usize = 4;
 /// How often the driver closes a table whose sessions have not ended in time: a slow processor may take the time of their deadlines.
 const CLOSES_MAX: usize = 200;
@@ -34,6 +36,53 @@ pub(super) fn config() -> TableConfig {
     };
     TableConfig { sessions_max: SESSIONS_MAX, workers_max: SESSIONS_MAX + 2, session }
 }
+
+/// What a thread does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operation {
+    /// Makes a session, if there is room.
+    Create,
+    /// A plugin answers what it was asked, or once more, or what another was asked.
+    Answer,
+    Pause,
+    CloseTable,
+    /// Posts to this channel, which may not be there.
+    Post(u16),
+    /// Posts to a session by its name.
+    PostByTable,
+    Terminate,
+    Bye,
+    Wait,
+    Get,
+}
+
+/// What threads do, as often as it is here.
+const LIKELY: [Operation; 24] = [
+    Operation::Create,
+    Operation::Create,
+    Operation::Answer,
+    Operation::Answer,
+    Operation::Answer,
+    Operation::Answer,
+    Operation::Pause,
+    Operation::Pause,
+    Operation::Post(0),
+    Operation::Post(1),
+    Operation::Post(2),
+    Operation::PostByTable,
+    Operation::PostByTable,
+    Operation::PostByTable,
+    Operation::Terminate,
+    Operation::Terminate,
+    Operation::Bye,
+    Operation::Bye,
+    Operation::Wait,
+    Operation::Wait,
+    Operation::Get,
+    Operation::Get,
+    Operation::Get,
+    Operation::CloseTable,
+];
 
 /// What a plugin does when it is asked something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +155,7 @@ impl Plugin {
             Manner::Later => self.waiting.lock().push((line.clone(), token, Arc::clone(&self.seen))),
             Manner::Never => {}
             Manner::Slowly => {
-                time::sleep(TICK * 20);
+                time::sleep(SLOWLY);
                 answer(line, token, &self.seen);
             }
             Manner::Panics => panic!("on purpose"),
@@ -160,9 +209,24 @@ struct World {
     table: SessionTable,
     known: Arc<Mutex<Vec<Known>>>,
     waiting: Waiting,
+    /// Somebody has closed the table.
+    is_closed: Arc<Mutex<bool>>,
 }
 
 impl World {
+    fn new(table: SessionTable) -> Self {
+        let world = World { table, known: Arc::default(), waiting: Waiting::default(), is_closed: Arc::default() };
+        world.create();
+        world
+    }
+
+    /// Nobody does anything any more.
+    fn check_closed(&self) {
+        let is_closed = *self.is_closed.lock();
+        let is_active = |known: &Known| known.session.phase() == Phase::Active;
+        invariant!(!(is_closed && self.known.lock().iter().any(is_active)), "a session is active, and its table was closed");
+    }
+
     fn create(&self) {
         let seen = Arc::new(Mutex::new(Seen::default()));
         let channels: Vec<Channel> = (0..1 + below(2))
@@ -184,51 +248,54 @@ impl World {
         (!known.is_empty()).then(|| known[below(known.len())].clone())
     }
 
-    fn perform(&self, operation: u64) {
+    /// What needs no waiting.
+    fn perform(&self, operation: Operation) {
         match operation {
-            0 => self.create(),
-            1 => self.answer(),
-            2 => time::sleep(TICK),
-            3 if sim::choose(4) == 3 => _ = self.table.request_close(),
-            _ => {
-                if let Some(known) = self.any() {
-                    self.perform_on(&known, operation);
-                }
+            Operation::Create => return self.create(),
+            Operation::Answer => return self.answer(),
+            Operation::CloseTable => {
+                self.table.request_close();
+                *self.is_closed.lock() = true;
+                return;
             }
+            _ => {}
         }
-    }
-
-    fn perform_on(&self, known: &Known, operation: u64) {
-        let Known { session, seen } = known;
+        let Some(Known { session, seen }) = self.any() else { return };
         match operation {
-            4 | 5 => {
-                // Of three channels one is never there.
-                let posted = match operation {
-                    4 => session.post(ChannelId(below(3) as u16), b"?"),
-                    _ => self.table.post(session.id(), ChannelId(0), b"?"),
-                };
-                match posted {
-                    Ok(reply) => {
-                        let mut seen = seen.lock();
-                        seen.posted += 1;
-                        seen.replies.push(reply);
-                    }
-                    Err(PostError::Full { .. } | PostError::Ends { .. } | PostError::NoSuchSession(_)) => {}
-                    Err(error) => sim::violated(format!("a request is not taken: {error}")),
-                }
-            }
-            6 => note_end(seen, session.terminate(), EndReason::Terminated),
-            7 => note_end(seen, session.bye(), EndReason::Bye),
-            8 => {
-                if let Ok(report) = session.wait(TICK) {
-                    invariant!(report.session == session.id(), "a session has another's report");
-                }
-            }
-            _ => {
+            Operation::Post(channel) => note_post(&seen, session.post(ChannelId(channel), b"?")),
+            Operation::PostByTable => note_post(&seen, self.table.post(session.id(), ChannelId(0), b"?")),
+            Operation::Terminate => note_end(&seen, session.terminate(), EndReason::Terminated),
+            Operation::Bye => note_end(&seen, session.bye(), EndReason::Bye),
+            Operation::Get => {
                 if let Ok(same) = self.table.get(session.id()) {
                     invariant!(same.id() == session.id(), "another session has its name");
                 }
             }
+            Operation::Create | Operation::Answer | Operation::CloseTable | Operation::Pause | Operation::Wait => {}
+        }
+    }
+
+    fn perform_on_thread(&self, operation: Operation) {
+        match operation {
+            Operation::Pause => time::sleep(TICK),
+            Operation::Wait => {
+                if let Some(Known { session, .. }) = self.any() {
+                    check_report(&session, session.wait(TICK));
+                }
+            }
+            _ => self.perform(operation),
+        }
+    }
+
+    async fn perform_on_task(&self, operation: Operation) {
+        match operation {
+            Operation::Pause => time::sleep_for(TICK).await,
+            Operation::Wait => {
+                if let Some(Known { session, .. }) = self.any() {
+                    check_report(&session, session.ended(TICK).await);
+                }
+            }
+            _ => self.perform(operation),
         }
     }
 
@@ -258,41 +325,95 @@ fn note_end(seen: &Mutex<Seen>, ending: Ending, reason: EndReason) {
     }
 }
 
-/// The driver: eight threads at random.
-fn drive() {
+fn note_post(seen: &Mutex<Seen>, posted: Result<Reply, PostError>) {
+    match posted {
+        Ok(reply) => {
+            let mut seen = seen.lock();
+            seen.posted += 1;
+            seen.replies.push(reply);
+        }
+        Err(PostError::Full { .. } | PostError::Ends { .. } | PostError::NoSuchSession(_)) => {}
+        Err(error) => sim::violated(format!("a request is not taken: {error}")),
+    }
+}
+
+fn check_report(session: &Session, report: Result<Arc<EndReport>, WaitError>) {
+    if let Ok(report) = report {
+        invariant!(report.session == session.id(), "a session has another's report");
+    }
+}
+
+/// What each thread, or task, does.
+type Programs = [Vec<Operation>; THREADS];
+
+fn any_programs() -> Programs {
+    std::array::from_fn(|_| (0..=below(OPERATIONS)).map(|_| one_of(&LIKELY)).collect())
+}
+
+/// The driver: eight threads.
+fn run_on_threads(programs: Programs) {
     let timers = Timers::on_thread(TimerConfig::default()).expect("the engine makes threads");
     let table = SessionTable::on_threads(config(), timers.clone());
-    let world = World { table, known: Arc::default(), waiting: Waiting::default() };
-    world.create();
-    let threads: Vec<_> = (0..THREADS)
-        .map(|_| {
-            let world = world.clone();
-            thread::spawn(move || {
-                for _ in 0..=below(OPERATIONS) {
-                    world.perform(sim::choose(10));
-                }
-            })
-        })
-        .collect();
+    let world = World::new(table);
+    let threads = programs.map(|program| {
+        let world = world.clone();
+        thread::spawn(move || program.into_iter().for_each(|operation| world.perform_on_thread(operation)))
+    });
     for thread in threads {
         thread.join().expect("a panic ends the run");
     }
-    // Whoever answers slowly has answered by then.
+    world.check_closed();
     let closed = (0..CLOSES_MAX).any(|_| world.table.close().is_ok());
     invariant!(closed, "the sessions have not ended in {CLOSES_MAX} times what they may take");
-    time::sleep(TICK * 50);
-    for known in world.known.lock().drain(..) {
-        check(&known);
-    }
-    let counters = world.table.counters();
-    invariant!(
-        world.table.is_empty() && counters.created == counters.ended,
-        "{} made, {} ended",
-        counters.created,
-        counters.ended
-    );
-    invariant!(counters.workers_left_now() == 0 || time::has_run_ahead(), "a worker is left");
+    // Whoever answers slowly has answered by then.
+    time::sleep(SLOWLY + SLOWLY);
+    world.check();
     invariant!((0..CLOSES_MAX).any(|_| timers.close().is_ok()), "the timers have not ended");
+}
+
+/// The same with eight tasks, on sessions and timers with tasks.
+fn run_on_tasks(programs: Programs) {
+    task::block_on(async move {
+        let timers = Timers::on_task(TimerConfig::default()).expect("the engine has tasks");
+        let table = SessionTable::on_tasks(config(), timers.clone());
+        let world = World::new(table);
+        let tasks = programs.map(|program| {
+            let world = world.clone();
+            task::spawn(async move {
+                for operation in program {
+                    world.perform_on_task(operation).await;
+                }
+            })
+        });
+        for task in tasks {
+            task.await.expect("nobody aborts it");
+        }
+        world.check_closed();
+        let mut closes = 0;
+        while world.table.closed().await.is_err() {
+            closes += 1;
+            invariant!(closes < CLOSES_MAX, "the sessions have not ended in {CLOSES_MAX} times what they may take");
+        }
+        time::sleep_for(SLOWLY + SLOWLY).await;
+        world.check();
+        while timers.closed().await.is_err() {
+            closes += 1;
+            invariant!(closes < 2 * CLOSES_MAX, "the timers have not ended");
+        }
+    });
+}
+
+impl World {
+    /// Every session has ended.
+    fn check(&self) {
+        for known in self.known.lock().drain(..) {
+            check(&known);
+        }
+        let counters = self.table.counters();
+        let all_ended = self.table.is_empty() && counters.created == counters.ended;
+        invariant!(all_ended, "{} sessions were made, and {} have ended", counters.created, counters.ended);
+        invariant!(counters.workers_left_now() == 0 || time::has_run_ahead(), "a worker is left");
+    }
 }
 
 /// A session that has ended against what was seen of it.
@@ -332,32 +453,72 @@ fn check(known: &Known) {
     );
 }
 
-/// The rows of our sessions on threads.
-pub(super) fn stack(on_turmoil: On) -> Subject {
-    Subject {
-        must_see: Some(MustSee {
-            operations: &[
-                "session.create",
-                "session.lookup",
-                "session.post",
-                "session.dispatch",
-                "session.answer",
-                "session.terminate",
-                "session.bye",
-                "session.wait",
-                "session.deadline",
-                "session.release",
-            ],
-            // One thread has all deadlines.
-            never: &[["session.deadline", "session.deadline"]],
-            not_driven: &[],
-            timers: true,
-        }),
-        ..super::subject(
-            "stack",
-            "our sessions: eight threads do anything, and plugins answer in every way",
-            vec![On::shuttle(Expected::Clean), on_turmoil],
-            drive,
-        )
+const MUST_SEE: MustSee = MustSee {
+    operations: &[
+        "session.create",
+        "session.lookup",
+        "session.post",
+        "session.dispatch",
+        "session.answer",
+        "session.terminate",
+        "session.bye",
+        "session.wait",
+        "session.deadline",
+        "session.release",
+    ],
+    // One worker has all deadlines.
+    never: &[["session.deadline", "session.deadline"]],
+    not_driven: &[],
+    timers: true,
+};
+
+/// The rows of our sessions: with tasks, and last with threads, which have a body of their own on turmoil.
+pub(super) fn subjects(on_turmoil: On) -> [Subject; 2] {
+    fn on_threads() {
+        run_on_threads(any_programs());
+    }
+    fn on_tasks() {
+        run_on_tasks(any_programs());
+    }
+    let shuttle = || On::shuttle(Expected::Clean);
+    [
+        Subject {
+            must_see: Some(MUST_SEE),
+            ..super::subject(
+                "stack-task",
+                "our sessions on tasks: eight tasks do anything, and plugins answer in every way",
+                vec![shuttle()],
+                on_tasks,
+            )
+        },
+        Subject {
+            must_see: Some(MUST_SEE),
+            ..super::subject(
+                "stack",
+                "our sessions on threads: eight threads do anything, and plugins answer in every way",
+                vec![shuttle(), on_turmoil],
+                on_threads,
+            )
+        },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::programs::hold;
+    use proptest::prelude::proptest;
+    use proptest::{array::uniform8, collection::vec, sample::select};
+
+    proptest! {
+        #[test]
+        fn any_programs_hold_on_threads(programs in uniform8(vec(select(&LIKELY[..]), 0..6))) {
+            hold("sessions", programs, run_on_threads)?;
+        }
+
+        #[test]
+        fn any_programs_hold_on_tasks(programs in uniform8(vec(select(&LIKELY[..]), 0..6))) {
+            hold("sessions-task", programs, run_on_tasks)?;
+        }
     }
 }

@@ -64,20 +64,14 @@ impl Worker {
     }
 
     async fn call_until_the_end(&mut self, due: &Notify) {
-        let mut has_waited = true;
         loop {
             match self.shared.next() {
                 Next::Call(call, body) => {
-                    // A session that is always called would never let the runtime go on.
-                    if !std::mem::take(&mut has_waited) {
-                        task::yield_now().await;
-                    }
                     self.call(call, body);
+                    // A session that is always called would never let the runtime go on.
+                    task::yield_now().await;
                 }
-                Next::Sleep => {
-                    due.notified().await;
-                    has_waited = true;
-                }
+                Next::Sleep => due.notified().await,
                 Next::End => return,
             }
         }

@@ -1,9 +1,10 @@
 //! From beginning to end, and every way to end.
 
-use crate::plugins::{Log, act, channel, right, sound};
-use crate::{LONG, config, create, expect_served, on_both, patient, pool, timers, wait_until};
+use crate::plugins::{Log, act, channel, ignores, panics, right, sound};
+use crate::{LONG, config, create, expect_served, hasty, on_both, patient, pool, timers, wait_until};
 use stack::session::{
-    Called, ChannelEnd, ChannelId, Closed, EndReason, Ending, Failure, Session, SessionTable, TableConfig, WaitError,
+    Called, ChannelEnd, ChannelId, Closed, CreateError, Driven, EndReason, Ending, Failure, Session, SessionTable, TableConfig,
+    WaitError,
 };
 use stack::timer::Timers;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -174,5 +175,97 @@ fn many_threads_do_everything_at_once() {
         }
         assert!(table.is_empty());
         assert_eq!((table.counters().created, table.counters().ended), (400, 400));
+    });
+}
+
+#[test]
+fn no_timer_is_left_of_a_session_that_has_ended() {
+    let timers = timers();
+    let table = SessionTable::on_threads(TableConfig { session: patient(), ..TableConfig::default() }, timers.clone());
+    for _ in 0..10 {
+        let session = create(&table, vec![sound()]);
+        expect_served(&session);
+        assert!(timers.pending() <= 1, "a session has one timer");
+        session.terminate();
+        session.wait(LONG).unwrap();
+    }
+    wait_until(|| timers.pending() == 0);
+    assert!(timers.counters().scheduled >= 10);
+}
+
+#[test]
+fn a_driven_session_is_called_where_it_is_driven_and_its_deadlines_pass_there() {
+    let table = SessionTable::driven(config(hasty()));
+    assert!(matches!(table.create(pool(), vec![sound()]), Err(CreateError::Worker { .. })));
+    assert!(table.is_empty());
+    let log = Log::default();
+    let (session, mut driver) = table.create_driven(pool(), vec![channel(&log, vec![(Called::CloseEngine, ignores())])]).unwrap();
+    assert_eq!(driver.drive(), Driven::Waits(None));
+    let mut reply = session.post(ChannelId(0), b"a").unwrap();
+    assert!(reply.take().is_none() && log.calls().is_empty(), "nobody else calls");
+    assert_eq!(driver.drive(), Driven::Waits(None));
+    assert_eq!(reply.take().unwrap().unwrap().unwrap().bytes(), b"A");
+    session.terminate();
+    wait_until(|| driver.drive() == Driven::Ended);
+    let report = session.report().unwrap();
+    let end = ChannelEnd { media: Closed::Answered, engine: Closed::Expired };
+    assert_eq!((report.reason, &report.channels[..]), (EndReason::Terminated, &[end][..]));
+    assert_eq!(log.calls().len(), 5);
+    assert_eq!(driver.drive(), Driven::Ended);
+    let (session, driver) = table.create_driven(pool(), vec![sound()]).unwrap();
+    drop(driver);
+    assert_eq!(session.report().unwrap().reason, EndReason::WorkerLost);
+    assert!(table.is_empty());
+}
+
+#[test]
+fn the_time_may_be_said_from_elsewhere() {
+    let table = SessionTable::driven(config(hasty()));
+    let (session, _driver) = table.create_driven(pool(), vec![sound()]).unwrap();
+    assert_eq!(session.on_time(), None);
+    session.terminate();
+    wait_until(|| session.on_time().is_none());
+    assert_eq!(session.report().unwrap().channels, [ChannelEnd { media: Closed::NotAsked, engine: Closed::NotAsked }]);
+}
+
+#[test]
+fn one_thread_has_sessions_that_are_always_called_and_others_too() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let table = SessionTable::on_tasks(config(patient()), timers());
+        let again = {
+            let table = table.clone();
+            act(move |line, token, body| {
+                right(line, token.unwrap(), body);
+                let _ = table.post(line.of().0, ChannelId(0), b"again");
+            })
+        };
+        let session = create(&table, vec![channel(&Log::default(), vec![(Called::Request, again)])]);
+        session.post(ChannelId(0), b"first").unwrap();
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        let within = Duration::from_millis(1);
+        // Its calls are made on this thread, and this is from none of them.
+        assert_eq!(session.wait(within), Err(WaitError::GoesOn { within }));
+        assert!(session.counters().answered > 10);
+        table.closed().await.unwrap();
+    });
+}
+
+#[test]
+fn what_panics_when_it_is_dropped_late_leaves_no_worker() {
+    on_both(TableConfig { workers_max: 1, sessions_max: 1, session: hasty() }, |table| {
+        let (blocks, mut door) = crate::plugins::blocks();
+        let log = Log::default();
+        let script = vec![(Called::CloseMedia, blocks), (Called::DropMedia, panics()), (Called::DropEngine, panics())];
+        let session = create(table, vec![channel(&log, script)]);
+        session.terminate();
+        door.wait();
+        session.wait(LONG).unwrap();
+        assert!(table.create(pool(), vec![]).is_err());
+        door.open();
+        wait_until(|| table.create(pool(), vec![]).is_ok());
+        assert!(log.calls().contains(&Called::DropEngine));
     });
 }
