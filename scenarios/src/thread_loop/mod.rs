@@ -173,12 +173,12 @@ pub fn exhibit() -> Exhibit {
     subjects.extend(pair!(
         "patched-06d5432-destructor", "the list of devices is flushed without the lock, and the loop still runs", DESTRUCTOR,
         "patched-06d5432-destructor-twin", "it is flushed under the lock", DESTRUCTOR_TWIN,
-        [Scan], server true, Race, fewest 1, Sequential::Clean
+        [Scan], server true, Race, fewest 2, Sequential::Clean
     ));
     subjects.extend(pair!(
         "patched-06d5432-list", "the list of devices is read without the lock", LIST,
         "patched-06d5432-list-twin", "it is read under the lock", LIST_TWIN,
-        [Scan, Find], server true, Race, fewest 1, Sequential::Clean
+        [Scan, Find], server true, Race, fewest 2, Sequential::Clean
     ));
     subjects.extend(process_pair());
     subjects.extend(production::pairs());
