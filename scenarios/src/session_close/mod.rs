@@ -1,4 +1,24 @@
 //! A session is released while somebody still answers for it, or is not released at all.
+//!
+//! Upstream: UniMRCP, `libs/mrcp-server/src/mrcp_server_session.c`, `modules/mrcp-sofiasip/src/mrcp_sofiasip_server_agent.c`; 03b8948.
+//! One call is one session is one pool, and what is released is the pool, with the session itself in it.
+//!
+//! Threads: the *SIP* thread posts what the peer wants; the *server task* owns the session, asks its plugins, and counts in
+//! `subrequest_count` how many answers are outstanding, whoever's and to whatever; a *plugin* answers when it has done what it was asked,
+//! from a thread of its own, with the session's address. At zero the server task goes on to the next phase, and after the last it
+//! releases the pool. There are no locks but the queue's.
+//!
+//! The failing interleavings. `twice`: a plugin's worker and who watches its connection both see that its close has no answer, and both
+//! give one; the count is at zero, and the other channel's answer finds the pool gone. `late`: the plugin has answered its close and runs
+//! on; meanwhile the pool goes. `early`: the BYE comes while an earlier phase has an answer outstanding, which is forgotten in the count
+//! and then counts for the close. `bye-crossing`: the SIP thread looks at its handle's magic, which the server task clears at that moment.
+//! `engine-before-media`: the engine is asked to close before the media are taken out, and its file is closed under the media thread. Across
+//! a network (`remote`) it is datagrams that cross, and there `never` and `dispatch-fails` are told too: an answer, or a response, that
+//! does not come, and nothing that ends the wait.
+//!
+//! The driver gives each thread its operations. The property: a session that is ended is released, once, within its deadline; nothing
+//! uses what it owned after that; and every request has a response.
+
 mod historic;
 mod media;
 mod orders;
@@ -195,5 +215,9 @@ pub fn exhibit() -> Exhibit {
     subjects.extend(orders::subjects());
     subjects.push(production_remote::subject());
     subjects.extend(production::subjects(production_remote::on_turmoil()));
-    Exhibit { name: "session-close", story: "wip", subjects }
+    Exhibit {
+        name: "session-close",
+        story: "a session is released under who still answers for it, or never (UniMRCP: one count for all channels and phases)",
+        subjects,
+    }
 }
