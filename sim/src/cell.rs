@@ -101,11 +101,7 @@ impl<T> CheckedCell<T> {
                 // Loom panics on a race; what the run knows of the cell becomes the finding.
                 with(|run| run.note_access(me(), *obj, writes, site));
                 let cell = cell.lock();
-                if writes {
-                    cell.with_mut(|_| ());
-                } else {
-                    cell.with(|_| ());
-                }
+                kernel::in_loom(|| if writes { cell.with_mut(|_| ()) } else { cell.with(|_| ()) });
             }
         }
         let _ = (writes, site);

@@ -1,17 +1,20 @@
 //! The panic hook under an engine: keeps the message, and stops a run in which loom itself gave up.
 
 use crate::engine::{Engine, current};
-#[cfg(feature = "loom")]
-use crate::run;
 use crate::trace::place;
 #[cfg(feature = "loom")]
 use crate::verdict::{Detector, Finding};
+#[cfg(feature = "loom")]
+use crate::{kernel, run};
 use std::cell::RefCell;
 use std::panic::PanicHookInfo;
 use std::sync::Once;
 
 thread_local! {
     static LAST: RefCell<String> = const { RefCell::new(String::new()) };
+    /// The message and file of a panic inside an operation of loom's.
+    #[cfg(feature = "loom")]
+    static IN_LOOM: RefCell<Option<(String, String)>> = const { RefCell::new(None) };
 }
 
 /// The message and place of the last panic on this OS thread.
@@ -19,8 +22,7 @@ pub(crate) fn last_panic() -> String {
     LAST.with_borrow(Clone::clone)
 }
 
-/// Puts the hook in place, once for the process. A run that fails inside loom stays inside the hook, so nothing may want to
-/// replace the hook later: shuttle, which does so before its first run, is given one here.
+/// Puts the hook in place, once for the process. Shuttle, which replaces the hook before its first run, is given one here.
 pub(crate) fn install() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
@@ -51,15 +53,28 @@ fn on_panic(info: &PanicHookInfo<'_>) {
     let at = info.location().map(place).unwrap_or_default();
     #[cfg(feature = "loom")]
     if current() == Engine::Loom {
-        stop_if_loom_gave_up(&message, info.location().map_or("", |location| location.file()));
+        let file = info.location().map_or("", |location| location.file());
+        if kernel::is_in_loom() {
+            IN_LOOM.set(Some((message.clone(), file.to_owned())));
+        } else {
+            fail_if_it_is_looms(&message, file);
+        }
     }
     LAST.set(format!("{message} (at {at})"));
 }
 
-/// Loom says what it finds by panicking in the middle of its own state, from where unwinding would panic again and abort. So the
-/// run ends here: the finding is sent, and this OS thread goes no further.
+/// After a panic inside an operation of loom's: ends the check with what loom found.
 #[cfg(feature = "loom")]
-fn stop_if_loom_gave_up(message: &str, at: &str) {
+pub(crate) fn fail_if_loom_gave_up() {
+    if let Some((message, file)) = IN_LOOM.take() {
+        fail_if_it_is_looms(&message, &file);
+    }
+}
+
+/// Loom says what it finds by panicking in the middle of its own state; to unwind the body from there would panic again and abort.
+/// So the finding is sent, and this OS thread goes no further.
+#[cfg(feature = "loom")]
+fn fail_if_it_is_looms(message: &str, at: &str) {
     if message.starts_with("deadlock; threads") {
         run::fail(run::with(|run| run.stuck()));
     }

@@ -70,8 +70,7 @@ pub(crate) fn yield_now(site: Site) {
     }
     #[cfg(feature = "loom")]
     if crate::engine::current() == Engine::Loom {
-        loom::thread::yield_now();
-        run::set_me(me);
+        in_loom(loom::thread::yield_now);
     }
 }
 
@@ -113,8 +112,7 @@ pub(crate) fn park() -> Wake {
     if crate::engine::current() == Engine::Loom {
         fire_if_quiet();
         while with(|run| run.threads[me as usize].state == run::State::Blocked) {
-            loom::thread::park();
-            run::set_me(me);
+            in_loom(loom::thread::park);
         }
         return with(|run| run.unblocked(me));
     }
@@ -124,6 +122,38 @@ pub(crate) fn park() -> Wake {
         Err(finding) => run::fail(finding),
     }
     with(|run| run.unblocked(me))
+}
+
+#[cfg(feature = "loom")]
+thread_local! {
+    /// A bit for each of the body's threads that is inside loom: all share this OS thread.
+    static IN_LOOM: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// An operation of loom's own. Others may run meanwhile, and loom may give the run up: then this ends the check and never returns.
+/// It ends here and not in the panic hook, as who stays in there keeps everybody from the hook: a test program that is about to
+/// exit wants it.
+#[cfg(feature = "loom")]
+#[inline]
+pub(crate) fn in_loom<R>(f: impl FnOnce() -> R) -> R {
+    let me = me();
+    IN_LOOM.set(IN_LOOM.get() | 1 << me);
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f));
+    IN_LOOM.set(IN_LOOM.get() & !(1 << me));
+    run::set_me(me);
+    match result {
+        Ok(result) => result,
+        Err(payload) => {
+            crate::hook::fail_if_loom_gave_up();
+            std::panic::resume_unwind(payload)
+        }
+    }
+}
+
+/// Whether the current thread is inside an operation of loom's own that this module watches.
+#[cfg(feature = "loom")]
+pub(crate) fn is_in_loom() -> bool {
+    IN_LOOM.get() & 1 << me() != 0
 }
 
 /// After threads were woken in the state: has the engine wake them too.
@@ -145,6 +175,16 @@ pub(crate) fn fire_if_quiet() {
     if crate::engine::current() == Engine::Loom && with(|run| run.has_timers()) && crate::explore::loom::timers_are_idle() {
         with(run::Run::fire_if_quiet);
         deliver_wakes();
+    }
+}
+
+/// On loom, where a thread has ended: loom would find by itself that now nothing can run, but where [`in_loom`] does not see it.
+#[cfg(feature = "loom")]
+pub(crate) fn fail_if_stuck() {
+    if crate::engine::current() == Engine::Loom && crate::explore::loom::timers_are_idle() {
+        if let Some(finding) = with(|run| (run.is_quiet() && run.unfinished().next().is_some()).then(|| run.stuck())) {
+            run::fail(finding);
+        }
     }
 }
 
@@ -189,12 +229,7 @@ impl Gate {
     pub(crate) fn enter(&self) -> GateGuard<'_> {
         #[cfg(feature = "loom")]
         {
-            let me = me();
-            self.loom.as_ref().map(|gate| {
-                let guard = gate.lock().expect("loom's locks are not poisoned: a panic ends the run");
-                run::set_me(me);
-                guard
-            })
+            self.loom.as_ref().map(|gate| in_loom(|| gate.lock().expect("loom's locks are not poisoned: a panic ends the run")))
         }
         #[cfg(not(feature = "loom"))]
         GateGuard(std::marker::PhantomData)

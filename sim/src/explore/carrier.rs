@@ -312,6 +312,8 @@ pub(crate) fn carry(thread: u32, f: impl FnOnce()) {
     });
     kernel::deliver_wakes();
     kernel::fire_if_quiet();
+    #[cfg(feature = "loom")]
+    kernel::fail_if_stuck();
     if last {
         if let Some(leak) = with(|run| run.leftovers()) {
             run::fail(leak);
@@ -374,11 +376,9 @@ impl Native {
         match self {
             #[cfg(feature = "loom")]
             Native::Loom(handle) => {
-                let me = run::me();
                 kernel::fire_if_quiet();
-                let _ = handle.join();
-                set_me(me);
-                with(|run| run.had_lock(me));
+                let _ = kernel::in_loom(|| handle.join());
+                with(|run| run.had_lock(run::me()));
                 true
             }
             _ => false,

@@ -17,6 +17,8 @@ const THREADS_MAX: usize = 5;
 const BRANCHES_MAX: usize = 20_000;
 /// What loom gives a thread unless asked otherwise is 32 KiB, which formatting alone can fill.
 const STACK_BYTES: usize = 128 * 1024;
+/// The timer thread's number, which is no thread's of the body.
+const TIMER_THREAD: u32 = 63;
 
 pub(super) fn explore(driver: Driver, settings: Settings, body: Body) {
     let mut builder = loom::model::Builder::new();
@@ -50,13 +52,11 @@ pub(super) fn explore(driver: Driver, settings: Settings, body: Body) {
 }
 
 pub(super) fn start(thread: u32, stack_size_bytes: Option<usize>, body: Box<dyn FnOnce() + Send>) -> Native {
-    let me = crate::run::me();
     if with(|run| run.shows_ends) {
         track(END_OF_THREAD | thread);
     }
     let builder = loom::thread::Builder::new().stack_size(stack_size_bytes.unwrap_or(STACK_BYTES));
-    let handle = builder.spawn(body).expect("loom makes threads without fail");
-    set_me(me);
+    let handle = kernel::in_loom(|| builder.spawn(body).expect("loom makes threads without fail"));
     with(|run| run.threads[thread as usize].loom = Some(handle.thread().clone()));
     Native::Loom(handle)
 }
@@ -98,8 +98,7 @@ pub(crate) fn arm_timer(target: &Gate, me: u32, deadline_ns: u64, site: Site) {
     if TIMERS.with_borrow(Option::is_none) {
         let timers = Timers { gate: Gate::new(), armed: Vec::new(), thread: None, parked: false, ended: false };
         TIMERS.set(Some(timers));
-        let handle = loom::thread::spawn(fire_timers);
-        set_me(me);
+        let handle = kernel::in_loom(|| loom::thread::spawn(fire_timers));
         with_timers(|timers| timers.thread = Some(handle.thread().clone()));
     }
     let gate = with_timers(|timers| timers.gate.clone());
@@ -145,6 +144,7 @@ fn with_timers<R>(f: impl FnOnce(&mut Timers) -> R) -> R {
 
 /// The timer thread.
 fn fire_timers() {
+    set_me(TIMER_THREAD);
     loop {
         let gate = with_timers(|timers| timers.gate.clone());
         let (armed, ended) = {
@@ -168,7 +168,7 @@ fn fire_timers() {
                 with_timers(|timers| timers.parked = true);
                 kernel::fire_if_quiet();
                 while with_timers(|timers| timers.parked) {
-                    loom::thread::park();
+                    kernel::in_loom(loom::thread::park);
                 }
             }
         }
@@ -236,13 +236,14 @@ fn show(id: u32, changes: bool) {
         return;
     }
     // Relaxed: what is noted here must not order what the program leaves unordered.
-    if changes {
-        for (_, track) in tracks {
-            track.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    kernel::in_loom(|| {
+        if changes {
+            for (_, track) in tracks {
+                track.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }
+        } else {
+            let own = tracks.into_iter().find(|(thread, _)| *thread == me).map(|(_, track)| track);
+            own.unwrap_or_else(|| add_track(id, me)).load(std::sync::atomic::Ordering::Relaxed);
         }
-    } else {
-        let own = tracks.into_iter().find(|(thread, _)| *thread == me).map(|(_, track)| track);
-        own.unwrap_or_else(|| add_track(id, me)).load(std::sync::atomic::Ordering::Relaxed);
-    }
-    set_me(me);
+    });
 }

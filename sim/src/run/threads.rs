@@ -238,7 +238,7 @@ impl Run {
         }
     }
 
-    pub(super) fn unfinished(&self) -> impl Iterator<Item = u32> + '_ {
+    pub(crate) fn unfinished(&self) -> impl Iterator<Item = u32> + '_ {
         self.live.iter().copied()
     }
 }

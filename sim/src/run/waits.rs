@@ -129,6 +129,19 @@ impl Run {
     /// On loom: ends the earliest timed wait if no thread can run.
     #[cfg(feature = "loom")]
     pub(crate) fn fire_if_quiet(&mut self) {
+        if !self.is_quiet() {
+            return;
+        }
+        let timed = (0..self.threads.len()).filter(|&id| self.threads[id].state == State::Blocked);
+        let earliest = timed.filter_map(|id| self.threads[id].deadline_ns.map(|deadline| (deadline, id))).min();
+        if let Some((_, id)) = earliest {
+            self.wake(id as u32, Wake::TimedOut);
+        }
+    }
+
+    /// On loom: no thread of the body can run.
+    #[cfg(feature = "loom")]
+    pub(crate) fn is_quiet(&self) -> bool {
         let can_run = |thread: &Thread| match thread.state {
             State::Finished => false,
             State::Ready => true,
@@ -141,14 +154,7 @@ impl Run {
                 _ => false,
             },
         };
-        if self.threads.iter().any(can_run) {
-            return;
-        }
-        let timed = (0..self.threads.len()).filter(|&id| self.threads[id].state == State::Blocked);
-        let earliest = timed.filter_map(|id| self.threads[id].deadline_ns.map(|deadline| (deadline, id))).min();
-        if let Some((_, id)) = earliest {
-            self.wake(id as u32, Wake::TimedOut);
-        }
+        !self.threads.iter().any(can_run)
     }
 
     pub(super) fn livelock(&self) -> Finding {

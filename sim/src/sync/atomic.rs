@@ -159,11 +159,9 @@ macro_rules! access {
             }
             #[cfg(feature = "loom")]
             Raw::Loom(obj, $atomic) => {
-                let me = me();
                 kernel::point(Op::$op, Some(*obj), Location::caller());
                 // Loom lets others run before the access, and not between it and what follows.
-                let $result = $run;
-                crate::run::set_me(me);
+                let $result = kernel::in_loom(|| $run);
                 let (op, order) = $effect;
                 accessed(*obj, op, order);
                 $result

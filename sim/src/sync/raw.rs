@@ -168,8 +168,7 @@ impl RawLock {
         if let RawLock::Loom(_, native) = self {
             // Loom blocks inside its lock, so the wait is noted first: the state of a deadlock is read from the notes.
             kernel::ask_in_loom(obj, site);
-            let native = native.lock().expect("loom's locks are not poisoned: a panic ends the run");
-            crate::run::set_me(me);
+            let native = kernel::in_loom(|| native.lock().expect("loom's locks are not poisoned: a panic ends the run"));
             with(|run| {
                 run.had_lock(me);
                 run.locked(me, obj, shared, site);
