@@ -2,10 +2,10 @@
 
 use super::PERIOD;
 use crate::inputs::below;
+use sim::invariant;
 use sim::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use sim::sync::{Arc, Mutex};
 use sim::time::{self, Duration, Instant};
-use sim::{Engine, invariant};
 use stack::audio::null::NullBackend;
 use stack::audio::thread_loop::{LoopCell, LoopConfig, LoopError, LoopGuard, LoopHandle, Stopped, ThreadLoop};
 use stack::audio::{AudioError, Backend, Closing, Cycle, DeviceEvent, DeviceId, Stream, StreamConfig};
@@ -91,6 +91,8 @@ pub(super) struct World {
     backend: NullBackend,
     model: Arc<LoopCell<Model>>,
     in_callback: InCallback,
+    /// Whether processes try for the lock.
+    tries_lock: bool,
     /// A destroy has said that nothing goes on.
     is_over: Arc<AtomicBool>,
 }
@@ -114,8 +116,8 @@ struct Model {
 }
 
 impl World {
-    /// A loop that runs, with one sink.
-    pub(super) fn open(in_callback: InCallback) -> Arc<World> {
+    /// A loop that does not run yet.
+    pub(super) fn open(in_callback: InCallback, tries_lock: bool) -> Arc<World> {
         let config = LoopConfig { name: "loop".to_owned(), queue_capacity: QUEUE_CAPACITY, stop_deadline: STOP_DEADLINE };
         let thread_loop = ThreadLoop::new(config);
         let handle = thread_loop.handle();
@@ -125,10 +127,14 @@ impl World {
             owner: Mutex::new(Some(thread_loop)),
             handle,
             in_callback,
+            tries_lock,
             is_over: Arc::new(AtomicBool::new(false)),
         };
-        accept(world.handle.start());
         Arc::new(world)
+    }
+
+    pub(super) fn start(&self) {
+        accept(self.handle.start());
     }
 
     /// Adds sinks, for streams.
@@ -176,7 +182,7 @@ impl World {
             Operation::Accept => self.accept(),
             Operation::Invoke => self.invoke(),
             Operation::Post => self.post(),
-            Operation::Start => accept(self.handle.start()),
+            Operation::Start => self.start(),
             Operation::Stop => accept(self.handle.stop()),
             Operation::Destroy => _ = self.destroy(),
             Operation::Device => self.device(),
@@ -332,33 +338,27 @@ impl World {
         invariant!(listed.as_ref() == Ok(&known), "{listed:?} are listed, and there are {known:?}");
     }
 
-    /// Opens a stream on a sink, lets it run for a period, and closes it. On loom a period takes as long as it likes in any case.
+    /// Opens a stream on a sink, lets it run for a period, and closes it.
     fn stream(&self) {
         let _operation = sim::operation("user.stream", DEADLINE);
-        let Some((stream, is_closed)) = self.open_stream() else { return };
-        if sim::current_engine() != Engine::Loom {
-            time::sleep(PERIOD + PERIOD / 2);
-        }
-        let guard = self.handle.lock();
-        match stream.close(&guard) {
-            Ok(Closing::Quiet) => is_closed.store(true, SeqCst),
-            Ok(Closing::ProcessGoesOn) => {}
-            Err(error) => sim::violated(format!("a close says: {error}")),
-        }
+        let sinks = with(&self.model, &self.handle.lock(), |model| model.sinks.len());
+        let Some(stream) = self.open_stream(below(sinks.max(1))) else { return };
+        time::sleep(PERIOD + PERIOD / 2);
+        self.close_stream(stream);
     }
 
-    /// A stream, and the flag that says that it was closed and nothing went on.
-    fn open_stream(&self) -> Option<(Stream, Arc<AtomicBool>)> {
+    /// A stream on this sink, and the flag that says that it was closed and nothing went on.
+    pub(super) fn open_stream(&self, sink: usize) -> Option<(Stream, Arc<AtomicBool>)> {
         let is_closed = Arc::new(AtomicBool::new(false));
         let guard = self.handle.lock();
-        let sinks = with(&self.model, &guard, |model| model.sinks.clone());
-        let (sink, _) = *sinks.get(below(sinks.len().max(1)))?;
+        let (sink, _) = with(&self.model, &guard, |model| model.sinks.get(sink).copied())?;
         let (closed, is_over, handle) = (Arc::clone(&is_closed), Arc::clone(&self.is_over), self.handle.clone());
+        let tries_lock = self.tries_lock;
         let process = move |cycle: &mut Cycle<'_>| {
             invariant!(!closed.load(SeqCst), "a process is called after its stream was closed");
             invariant!(!is_over.load(SeqCst), "a process is called after the loop was destroyed");
             invariant!(cycle.dequeue().is_some(), "a stream has lost its buffers");
-            if let Some(mut guard) = handle.try_lock() {
+            if tries_lock && let Some(mut guard) = handle.try_lock() {
                 let refused = guard.wait(WAIT, |_| true);
                 invariant!(refused == Err(LoopError::OnDataPath), "a wait on the data path says {refused:?}");
             }
@@ -370,6 +370,15 @@ impl World {
             // Destroyed in between.
             Err(AudioError::NoSuchDevice { .. }) if self.handle.start() == Err(LoopError::Destroyed) => None,
             Err(error) => sim::violated(format!("a stream is refused: {error}")),
+        }
+    }
+
+    pub(super) fn close_stream(&self, (stream, is_closed): (Stream, Arc<AtomicBool>)) {
+        let guard = self.handle.lock();
+        match stream.close(&guard) {
+            Ok(Closing::Quiet) => is_closed.store(true, SeqCst),
+            Ok(Closing::ProcessGoesOn) => {}
+            Err(error) => sim::violated(format!("a close says: {error}")),
         }
     }
 
