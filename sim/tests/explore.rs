@@ -340,3 +340,27 @@ fn a_wake_up_is_lost_where_nobody_wants_a_lock_of_who_waits() {
         assert_eq!(report.verdict.detector(), Some(Detector::LostWakeup), "{engine}");
     }
 }
+
+#[test]
+fn without_firings_a_timed_wait_ends_by_its_time_only_where_nothing_else_can_run() {
+    let body = || {
+        let pair = Arc::new((Mutex::new(false), Condvar::new()));
+        let theirs = Arc::clone(&pair);
+        let other = thread::spawn(move || {
+            *theirs.0.lock() = true;
+            theirs.1.notify_one();
+        });
+        let mut told = pair.0.lock();
+        while !*told {
+            let waited = pair.1.wait_for(&mut told, Duration::from_millis(1));
+            assert!(!waited.timed_out());
+        }
+        drop(told);
+        // Nobody is left who could end this one.
+        let gone = other.join();
+        assert!(gone.is_ok() && pair.1.wait_for(&mut pair.0.lock(), Duration::from_millis(1)).timed_out());
+    };
+    let check = |firings| Check::new("firings", "one", Engine::Loom).bounds(Bounds { firings, ..Bounds::default() }).run(body);
+    assert_eq!(check(0).verdict, Verdict::Clean);
+    assert_eq!(check(1).verdict.detector(), Some(Detector::Panic));
+}

@@ -25,9 +25,9 @@ mod world;
 use crate::exhibit::{Exhibit, Expected, MustSee, On, Sequential, Subject};
 use historic::{Module, Version};
 use sim::sync::Arc;
-use sim::thread;
 use sim::time::Duration;
 use sim::verdict::Detector;
+use sim::{Bounds, thread};
 use starved::Capture;
 
 /// From one call of a process to the next.
@@ -182,6 +182,12 @@ pub fn exhibit() -> Exhibit {
     ));
     subjects.extend(process_pair());
     subjects.extend(production::pairs());
+    subjects.push(Subject::new(
+        "stack-invoke-restart",
+        "ours: invoke || stop and start, where time is up only if nothing else can happen",
+        vec![On::loom(Expected::Clean).within(Bounds { firings: 0, ..Bounds::default() })],
+        production::invoke_beside_restart,
+    ));
     subjects.push(Subject {
         must_see: Some(MUST_SEE),
         ..Subject::new(

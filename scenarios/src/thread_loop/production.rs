@@ -4,7 +4,8 @@ use super::world::{InCallback, Operation, World};
 use crate::exhibit::Subject;
 use crate::inputs::one_of;
 use sim::sync::Arc;
-use sim::thread;
+use sim::{invariant, thread};
+use stack::audio::thread_loop::LoopError;
 
 /// Eight threads, each with any two operations.
 pub(super) fn any() {
@@ -31,6 +32,19 @@ pub(super) fn any() {
 /// The exhibit's own operations: a module connects and scans while devices come, and closes.
 pub(super) fn connect_scan_close() {
     drive_pair(Operation::Device, Operation::Enumerate);
+}
+
+/// A stop and a start in the middle of an invoke: who invoked is told, and does not wait until its time is up. For bounds in which
+/// time is up only where nothing else can happen.
+pub(super) fn invoke_beside_restart() {
+    let world = World::open(InCallback::Nothing, false);
+    world.start();
+    let theirs = Arc::clone(&world);
+    let other = thread::Builder::new().name("user").spawn(move || theirs.restart()).expect("the engine makes threads");
+    let said = world.invoke();
+    invariant!(!matches!(said, Err(LoopError::DeadlinePassed { .. })), "nobody told who invoked that it will not be");
+    other.join().expect("a panic ends the run");
+    world.end_by_request();
 }
 
 /// Two operations at once, on a loop that runs if they have to do with that: loom has five threads, and each of its own makes much to

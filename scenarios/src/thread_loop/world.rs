@@ -180,7 +180,7 @@ impl World {
             Operation::Signal => self.signal(),
             Operation::SignalAndWait => self.signal_and_wait(),
             Operation::Accept => self.accept(),
-            Operation::Invoke => self.invoke(),
+            Operation::Invoke => _ = self.invoke(),
             Operation::Post => self.post(),
             Operation::Start => self.start(),
             Operation::Stop => accept(self.handle.stop()),
@@ -263,7 +263,15 @@ impl World {
         }
     }
 
-    fn invoke(&self) {
+    pub(super) fn restart(&self) {
+        // Twice, so that a run begins and ends while the worker still ends the one before it.
+        for _ in 0..2 {
+            self.handle.request_stop();
+            self.start();
+        }
+    }
+
+    pub(super) fn invoke(&self) -> Result<(), LoopError> {
         let mut guard = self.handle.lock();
         let number = with(&self.model, &guard, |model| {
             model.invoked += 1;
@@ -279,14 +287,15 @@ impl World {
                 number
             })
         });
-        match said {
-            Ok(returned) => invariant!(returned == number, "{number} was invoked, and {returned} came back"),
-            Err(LoopError::QueueFull { capacity }) => invariant!(capacity == QUEUE_CAPACITY, "{capacity}"),
+        match &said {
+            Ok(returned) => invariant!(*returned == number, "{number} was invoked, and {returned} came back"),
+            Err(LoopError::QueueFull { capacity }) => invariant!(*capacity == QUEUE_CAPACITY, "{capacity}"),
             Err(LoopError::DeadlinePassed { .. } | LoopError::Stopped | LoopError::NotRunning | LoopError::Destroyed) => {
                 with(&self.model, &guard, |model| model.abandoned.push(number))
             }
             Err(error) => sim::violated(format!("an invoke says: {error}")),
         }
+        said.map(drop)
     }
 
     fn post(&self) {

@@ -217,7 +217,7 @@ impl Run {
     /// On loom: whether a timed wait of this thread at this place may still end by its time, ahead of others.
     pub(crate) fn may_fire(&self, me: u32, site: Site) -> bool {
         let firings = self.threads[me as usize].firings.iter().find(|(place, _)| *place == site);
-        firings.is_none_or(|(_, count)| *count < self.bounds.firings)
+        firings.map_or(0, |(_, count)| *count) < self.bounds.firings
     }
 
     /// A timed wait of this thread at this place has ended by its time.

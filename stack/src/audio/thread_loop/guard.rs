@@ -123,18 +123,15 @@ impl<'a> LoopGuard<'a> {
         self.expect_to_wait()?;
         let answer = Arc::new(LoopCell::of(self.shared, Answer::Awaited));
         let asked = Arc::clone(&answer);
-        self.shared.post(Box::new(move |guard| Answer::give(&asked, guard, f)))?;
-        let waited = self.running_run().and_then(|run| {
-            // Of this loop, and nobody is in a call on it.
-            let is_given = |answer: &LoopCell<Answer<R>>, guard: &LoopGuard<'_>| {
-                answer.with(guard, |answer| !matches!(answer, Answer::Awaited)).unwrap_or(true)
-            };
-            self.wait_on(For::Signal, run, within, |guard| is_given(&answer, guard))
-        });
+        // The run that it was queued in: one that has begun since knows nothing of it.
+        let run = self.shared.post(Box::new(move |guard| Answer::give(&asked, guard, f)))?;
+        // Of this loop, and nobody is in a call on it.
+        let is_given = |answer: &LoopCell<Answer<R>>, guard: &LoopGuard<'_>| {
+            answer.with(guard, |answer| !matches!(answer, Answer::Awaited)).unwrap_or(true)
+        };
+        let waited = self.wait_on(For::Signal, run, within, |guard| is_given(&answer, guard));
         match (answer.with(self, |answer| std::mem::replace(answer, Answer::Abandoned))?, waited) {
             (Answer::Given(result), _) => result.ok_or(LoopError::Panicked),
-            // The run ended between the two.
-            (_, Err(LoopError::NotRunning | LoopError::Destroyed)) => Err(LoopError::Stopped),
             (_, waited) => Err(waited.err().unwrap_or(LoopError::Stopped)),
         }
     }
@@ -167,10 +164,11 @@ impl<'a> LoopGuard<'a> {
         self
     }
 
-    /// The run is over: whoever waits in it is told.
-    pub(super) fn end_run(&self, run: u64) {
+    /// The worker's run is over, and maybe others since: whoever waits in one is told.
+    pub(super) fn end_run(&self) {
+        let over = self.shared.life.lock().state.tell_over();
         self.held.loop_thread.set(None);
-        self.held.ended_run.set(run);
+        self.held.ended_run.set(over);
         self.signal();
         self.tell_asking();
     }

@@ -76,7 +76,7 @@ impl LoopHandle {
     /// # Errors
     /// [`LoopError::QueueFull`], [`LoopError::NotRunning`], [`LoopError::Destroyed`]: `f` is dropped.
     pub fn post(&self, f: impl FnOnce(&mut LoopGuard<'_>) + Send + 'static) -> Result<(), LoopError> {
-        self.shared.post(Box::new(f))
+        self.shared.post(Box::new(f)).map(drop)
     }
 
     /// Takes the lock and [invokes](LoopGuard::invoke) `f` on the loop thread.

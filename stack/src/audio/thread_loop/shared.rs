@@ -207,14 +207,14 @@ impl Shared {
         }
     }
 
-    /// Queues a task for the loop thread.
-    pub(super) fn post(&self, task: Task) -> Result<(), LoopError> {
+    /// Queues a task for the loop thread, and says in which run: if that ends first, the task never begins.
+    pub(super) fn post(&self, task: Task) -> Result<u64, LoopError> {
         let _operation = sim::operation("loop.post", None);
         let posted = self.life.lock().state.post(task);
         match posted {
-            Ok(()) => {
+            Ok(run) => {
                 self.wake_worker();
-                Ok(())
+                Ok(run)
             }
             Err((error, task)) => {
                 self.let_go_unlocked(Box::new(task));

@@ -14,6 +14,8 @@ pub(super) struct State<T, D> {
     capacity: usize,
     /// Counts starts. The worker works for the newest.
     run: u64,
+    /// The newest run whose end the worker has told to who waits in it.
+    told: u64,
     running: bool,
     /// From its making to its last look at this state.
     has_worker: bool,
@@ -70,6 +72,7 @@ impl<T, D> State<T, D> {
         State {
             capacity,
             run: 0,
+            told: 0,
             running: false,
             has_worker: false,
             worker: None,
@@ -149,18 +152,19 @@ impl<T, D> State<T, D> {
         Some(Ok(if ending.was_running { Stopped::Stopped } else { Stopped::NotRunning }))
     }
 
-    /// Queues a task, or gives it back, to be dropped without the state's lock.
-    pub(super) fn post(&mut self, task: T) -> Result<(), (LoopError, T)> {
-        if let Err(error) = self.running_run() {
-            return Err((error, task));
-        }
+    /// Queues a task, and says in which run; or gives it back, to be dropped without the state's lock.
+    pub(super) fn post(&mut self, task: T) -> Result<u64, (LoopError, T)> {
+        let run = match self.running_run() {
+            Ok(run) => run,
+            Err(error) => return Err((error, task)),
+        };
         if self.tasks.len() >= self.capacity {
             self.counters.refused += 1;
             return Err((LoopError::QueueFull { capacity: self.capacity }, task));
         }
         self.tasks.push_back(task);
         self.counters.posted += 1;
-        Ok(())
+        Ok(run)
     }
 
     /// Has a duty done, once however often it is asked for before. It waits for the next run if none goes on. Says whether the worker is
@@ -217,8 +221,22 @@ impl<T, D> State<T, D> {
         self.calling = None;
     }
 
-    /// The worker has cleaned up after its run. It goes on with another that was begun since, or ends: then this was its last look.
+    /// The worker is about to tell who waits: the newest run that is over, and those before it.
+    pub(super) fn tell_over(&mut self) -> u64 {
+        self.told = self.newest_over();
+        self.told
+    }
+
+    fn newest_over(&self) -> u64 {
+        if self.running { self.run - 1 } else { self.run }
+    }
+
+    /// The worker has cleaned up after its run. It goes on with another that was begun since, though that may be over too: somebody may
+    /// wait in it. Or it ends: then this was its last look.
     pub(super) fn leave(&mut self) -> Option<u64> {
+        if self.told < self.newest_over() {
+            return Some(self.newest_over());
+        }
         if self.running {
             return Some(self.run);
         }

@@ -19,7 +19,8 @@ impl Shared {
     pub(super) fn work(self: Arc<Self>, mut run: u64) {
         let mut make = self.served.as_ref().and_then(|served| served.make.lock().take());
         loop {
-            let source = make.as_mut().and_then(|make| catch(&self, make));
+            let goes_on = self.life.lock().state.running_run() == Ok(run);
+            let source = make.as_mut().filter(|_| goes_on).and_then(|make| catch(&self, make));
             self.work_for(run, source);
             let mut life = self.life.lock();
             match life.state.leave() {
@@ -70,7 +71,7 @@ impl Shared {
                 Next::Step(Step::EndRun) => {
                     let guard = self.lock().of_the_loop_thread();
                     end_source(&mut source, &guard);
-                    return guard.end_run(run);
+                    return guard.end_run();
                 }
             }
         }
