@@ -117,8 +117,8 @@ fn sleep_modelled(duration: Duration, site: &'static Location<'static>) {
     kernel::park();
 }
 
-/// Whether time may have passed in this run though a thread could run: a slow processor. Where it has not, an operation that took
-/// time waited for it. On loom and in production the answer is always yes.
+/// Whether time may have passed in this run though a thread could run: a slow processor, or threads that only yield. Where it has not,
+/// an operation that took time waited for it. On loom and in production the answer is always yes.
 pub fn has_run_ahead() -> bool {
     #[cfg(feature = "model")]
     if !matches!(current(), Engine::Real | Engine::Loom) {

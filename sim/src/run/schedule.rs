@@ -165,6 +165,8 @@ impl Run {
                 if self.idle_rounds > IDLE_ROUNDS_MAX {
                     return Err(self.livelock());
                 }
+                // Who only yields could run, and time passes all the same: else who waits so for its time would wait for ever.
+                self.has_run_ahead = true;
                 if self.has_timed_events() {
                     self.advance()?;
                 } else {
