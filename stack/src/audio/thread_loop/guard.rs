@@ -167,7 +167,12 @@ impl<'a> LoopGuard<'a> {
         self
     }
 
-    /// The run is over: whoever waits in it is told.
+    /// Whether something waits to be let go, which the end of this guard does.
+    pub(super) fn lets_go(&self) -> bool {
+        self.depth() == 1 && !self.held.dead.borrow().is_empty()
+    }
+
+    /// This run is over, and all before it: whoever waits in them is told.
     pub(super) fn end_run(&self, run: u64) {
         self.held.loop_thread.set(None);
         self.held.ended_run.set(run);

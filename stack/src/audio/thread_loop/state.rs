@@ -230,6 +230,11 @@ impl<T, D> State<T, D> {
         None
     }
 
+    /// The newest run that is over.
+    pub(super) fn ended_run(&self) -> u64 {
+        if self.running { self.run - 1 } else { self.run }
+    }
+
     /// A thread of the data path begins.
     pub(super) fn data_thread_begins(&mut self) -> Result<(), LoopError> {
         if self.destroyed {
