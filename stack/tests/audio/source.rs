@@ -153,6 +153,28 @@ impl<F: Fn() + Send + Sync> Wake for Bell<F> {
     }
 }
 
+#[test]
+fn a_wake_may_use_the_loop() {
+    let (woken, place) = (Arc::<(Mutex<bool>, Condvar)>::default(), Arc::<OnceLock<LoopHandle>>::default());
+    let looks = {
+        let place = Arc::clone(&place);
+        move || _ = place.get().map(|handle| handle.counters())
+    };
+    let bell = Bell { woken: Arc::clone(&woken), as_well: looks };
+    let thread_loop = ThreadLoop::serving(config("wake"), bell, move || -> Box<dyn Source> {
+        Box::new(Silent { woken: Arc::clone(&woken), at_end: Box::new(|| ()) })
+    });
+    place.set(thread_loop.handle()).unwrap();
+    let (said, says) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut thread_loop = thread_loop;
+        thread_loop.start().unwrap();
+        thread_loop.handle().post(|_| ()).unwrap();
+        said.send((thread_loop.stop(), thread_loop.destroy())).unwrap();
+    });
+    assert_eq!(says.recv_timeout(FOR_EVER), Ok((Ok(Stopped::Stopped), Ok(Stopped::NotRunning))));
+}
+
 /// Does something of its own when it is dropped.
 struct AtDrop<F: FnMut()>(F);
 

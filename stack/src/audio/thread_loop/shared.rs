@@ -163,12 +163,17 @@ impl Shared {
     fn end<'a>(&'a self, mut life: MutexGuard<'a, Life>, destroys: bool) -> (Ending<Task, Arc<dyn Duty>>, MutexGuard<'a, Life>) {
         let mut ending = life.state.end(destroys);
         if ending.was_running {
-            self.wake_worker();
+            self.work.notify_one();
         }
+        // That is somebody else's, and not called under the lock.
+        let served = self.served.as_ref().filter(|_| ending.was_running);
         let ends = if destroys { std::mem::take(&mut life.ends) } else { Vec::new() };
         let (tasks, duties) = (std::mem::take(&mut ending.tasks), std::mem::take(&mut ending.duties));
-        if !(ends.is_empty() && tasks.is_empty() && duties.is_empty()) {
+        if served.is_some() || !(ends.is_empty() && tasks.is_empty() && duties.is_empty()) {
             drop(life);
+            if let Some(served) = served {
+                served.wake.wake();
+            }
             ends.iter().filter_map(Weak::upgrade).for_each(|object| object.end());
             self.let_go_unlocked(Box::new((tasks, duties, ends)));
             life = self.life.lock();
