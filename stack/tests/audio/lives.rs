@@ -233,3 +233,24 @@ fn who_waits_in_a_run_that_the_loop_thread_never_came_to_is_told_of_its_end() {
     assert!(began.elapsed() < FOR_EVER);
     assert_eq!(handle.invoke(FOR_EVER, |guard| guard.depth()), Ok(1), "the last run goes on");
 }
+
+#[test]
+fn each_task_that_panics_when_it_is_dropped_is_counted_and_the_others_are_dropped() {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("when dropped");
+        }
+    }
+    let (_thread_loop, handle) = running("panicking-drops");
+    let notes = Notes::default();
+    let guard = handle.lock();
+    for task in 0..3 {
+        let (panics, told) = (Panics, told(&handle, &notes, "task"));
+        handle.post(move |_| drop((panics, told))).unwrap_or_else(|error| panic!("{task}: {error}"));
+    }
+    handle.request_stop();
+    drop(guard);
+    wait_until(|| handle.counters().panics == 3);
+    assert_eq!(notes.count("task dropped without the lock"), 3);
+}

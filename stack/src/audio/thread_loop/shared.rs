@@ -175,7 +175,9 @@ impl Shared {
                 served.wake.wake();
             }
             ends.iter().filter_map(Weak::upgrade).for_each(|object| object.end());
-            self.let_go_unlocked(Box::new((tasks, duties, ends)));
+            // One by one: each may panic.
+            tasks.into_iter().for_each(|task| self.let_go_unlocked(Box::new(task)));
+            duties.into_iter().for_each(|duty| self.let_go_unlocked(Box::new(duty)));
             life = self.life.lock();
         }
         (ending, life)
