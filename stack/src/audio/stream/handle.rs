@@ -146,7 +146,7 @@ impl StreamShared {
         config: StreamConfig,
         data_path: Arc<dyn Attention>,
     ) -> Arc<Self> {
-        let record = Record { state: StreamState::Connecting, why: String::new(), listeners: Listeners::new() };
+        let record = Record { state: StreamState::Connecting, why: String::new(), listeners: Listeners::new(of) };
         Arc::new(StreamShared {
             of: Arc::clone(of),
             device,
@@ -260,9 +260,9 @@ impl StreamShared {
         if !deliver(guard, &self.record, |record| &mut record.listeners, None) {
             return false;
         }
-        let unwanted = self
-            .record
-            .with(guard, |record| record.state.is_last().then(|| std::mem::replace(&mut record.listeners, Listeners::new())));
+        let unwanted = self.record.with(guard, |record| {
+            record.state.is_last().then(|| std::mem::replace(&mut record.listeners, Listeners::new(&self.of)))
+        });
         guard.let_go_later(unwanted);
         true
     }

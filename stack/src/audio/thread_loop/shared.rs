@@ -184,7 +184,7 @@ impl Shared {
     }
 
     /// Drops what is the application's. A caller that holds the loop's lock, as one may that only requests, drops it later.
-    fn let_go_unlocked(&self, dead: LetGo) {
+    pub(super) fn let_go_unlocked(&self, dead: LetGo) {
         match self.lock.is_held().then(|| self.lock.try_lock()).flatten() {
             Some(held) => held.dead.borrow_mut().push(dead),
             None => {
