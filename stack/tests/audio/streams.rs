@@ -322,3 +322,18 @@ fn listeners_that_panic_when_they_are_told_and_dropped_are_counted() {
     wait_until(|| handle.counters().panics == 2);
     assert_eq!(handle.invoke(FOR_EVER, |guard| guard.depth()), Ok(1), "the loop goes on");
 }
+
+#[test]
+fn what_a_process_panicked_with_is_dropped_on_the_data_path() {
+    struct Stops(LoopHandle, mpsc::Sender<Result<Stopped, LoopError>>);
+    impl Drop for Stops {
+        fn drop(&mut self) {
+            self.1.send(self.0.stop()).unwrap();
+        }
+    }
+    let (_thread_loop, handle) = running("payload");
+    let (said, says) = mpsc::channel();
+    let within = handle.clone();
+    let _stream = play(&handle, move |_| std::panic::resume_unwind(Box::new(Stops(within.clone(), said.clone()))));
+    assert_eq!(says.recv_timeout(FOR_EVER), Ok(Ok(Stopped::Requested)), "the data path waits for nobody");
+}

@@ -113,7 +113,10 @@ impl Strand {
         match returned {
             Ok(_) => !closes,
             Err(payload) => {
-                forget_panic(payload);
+                {
+                    let _here = DataPath::enter();
+                    forget_panic(payload);
+                }
                 self.end(End::Panicked);
                 false
             }
