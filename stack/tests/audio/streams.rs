@@ -337,3 +337,14 @@ fn what_a_process_panicked_with_is_dropped_on_the_data_path() {
     let _stream = play(&handle, move |_| std::panic::resume_unwind(Box::new(Stops(within.clone(), said.clone()))));
     assert_eq!(says.recv_timeout(FOR_EVER), Ok(Ok(Stopped::Requested)), "the data path waits for nobody");
 }
+
+#[test]
+fn a_process_that_panics_when_it_is_dropped_is_counted() {
+    let (_thread_loop, handle) = running("process-drops");
+    let panics = Panics;
+    let stream = play(&handle, move |_| _ = &panics);
+    let mut guard = handle.lock();
+    stream.close(&guard).unwrap();
+    guard.wait(FOR_EVER, |guard| stream.state(guard) == Ok(StreamState::Closed)).unwrap();
+    assert_eq!(handle.counters().panics, 1);
+}

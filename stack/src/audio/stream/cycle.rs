@@ -128,7 +128,9 @@ impl Strand {
         let Some(process) = self.process.take() else { return };
         {
             let _here = DataPath::enter();
-            let_go(process);
+            if !let_go(process) {
+                self.stream.count_panic();
+            }
         }
         StreamShared::ended(&self.stream, why);
     }

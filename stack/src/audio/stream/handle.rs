@@ -199,6 +199,11 @@ impl StreamShared {
         }
     }
 
+    /// The process panicked when it was dropped.
+    pub(super) fn count_panic(&self) {
+        self.of.count_panic();
+    }
+
     pub(super) fn flow(&self) -> &Flow {
         &self.flow
     }

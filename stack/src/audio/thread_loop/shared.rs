@@ -195,7 +195,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn count_panic(&self) {
+    pub(crate) fn count_panic(&self) {
         self.life.lock().state.count_panic();
     }
 
