@@ -181,7 +181,10 @@ impl Shared {
         match armed {
             Ok(id) => state.armed.replace((due, id)).map(|(_, id)| (timers.clone(), id)),
             Err(_) => {
-                // Nobody would end what never answers.
+                // Nobody would end what never answers. A call that was to be made just now is not.
+                if state.calling_on.is_none() {
+                    state.core.call_off();
+                }
                 state.core.abandon(EndReason::NoTimer);
                 None
             }
@@ -280,12 +283,14 @@ impl Shared {
             };
             (call, body)
         });
+        let is_released = state.core.phase() == Phase::Released;
         let next = match call {
+            // There was no timer for it.
+            _ if is_released => Next::End,
             Some(call) => {
                 state.calling_on = Some(thread::id());
                 Next::Call(call, body)
             }
-            None if state.core.phase() == Phase::Released => Next::End,
             None => {
                 state.is_worker_asleep = true;
                 Next::Sleep

@@ -135,6 +135,21 @@ fn a_session_whose_timers_end_while_it_waits_ends_and_says_so() {
 }
 
 #[test]
+fn a_session_that_ends_for_want_of_a_timer_makes_no_call_after_its_end() {
+    let timers = Timers::on_thread(TimerConfig { timers_max: 0, ..TimerConfig::default() }).unwrap();
+    let table = SessionTable::on_threads(TableConfig::default(), timers);
+    let log = Log::default();
+    let session = create(&table, vec![channel(&log, vec![])]);
+    let mut reply = session.post(ChannelId(0), b"?").unwrap();
+    assert_eq!(reply.wait(LONG).unwrap().unwrap_err(), Failure::Ended { reason: EndReason::NoTimer });
+    let report = session.wait(LONG).unwrap();
+    assert_eq!((report.reason, report.left_in), (EndReason::NoTimer, None));
+    wait_until(|| log.calls().contains(&Called::DropEngine));
+    assert_eq!(log.calls(), [Called::DropMedia, Called::DropEngine]);
+    assert_eq!(table.counters().workers_left, 0);
+}
+
+#[test]
 fn a_runtime_that_ends_ends_its_sessions() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let log = Log::default();
