@@ -128,6 +128,22 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
     tokio::task::LocalSet::new().block_on(&runtime, future)
 }
 
+/// Runs `f` in a task, though it may block. In production a worker of tokio's keeps the task that was woken last for itself, until it has
+/// done with the one that it polls; here another thread goes on in its place. A runtime of one thread waits all the same.
+///
+/// # Panics
+/// In production, in a future of a [`tokio::task::LocalSet`].
+pub fn block_in_place<R>(f: impl FnOnce() -> R) -> R {
+    #[cfg(feature = "model")]
+    if current() != Engine::Real {
+        return f();
+    }
+    match tokio::runtime::Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(tokio::runtime::RuntimeFlavor::MultiThread) => tokio::task::block_in_place(f),
+        _ => f(),
+    }
+}
+
 /// Lets other tasks run first.
 #[track_caller]
 pub fn yield_now() -> impl Future<Output = ()> {

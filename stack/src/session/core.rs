@@ -390,6 +390,11 @@ impl<Q> SessionCore<Q> {
         requests.chain(self.calling.map(|calling| calling.until)).min()
     }
 
+    /// A call that [`SessionCore::next_call`] has given is not made.
+    pub fn call_off(&mut self) {
+        self.calling = None;
+    }
+
     /// Nobody makes calls any more, or nobody says the time: the session ends here and now, whatever has not been answered. A call
     /// that goes on is left behind.
     pub fn abandon(&mut self, reason: EndReason) {

@@ -7,7 +7,7 @@ use crate::buffer::pool::{Block, Pool};
 use crate::timer::{TimerId, Timers};
 use sim::ledger::{self, ResourceId};
 use sim::sync::asynchronous::Notify;
-use sim::sync::{Arc, Condvar, Mutex, MutexGuard};
+use sim::sync::{Arc, Condvar, Mutex, MutexGuard, Weak};
 use sim::thread::{self, ThreadId};
 use sim::time::Instant;
 
@@ -166,15 +166,25 @@ impl Shared {
         let owned = state.owned.as_ref().filter(|_| state.armed.is_none_or(|(at, _)| due < at))?;
         let weak = Arc::downgrade(self);
         let timers = owned.timers.as_ref()?;
-        let armed = timers.schedule_at(due, move |_, id| {
+        let also_weak = Weak::clone(&weak);
+        let on_time = move |id| {
             if let Some(shared) = weak.upgrade() {
                 shared.on_timer(id);
             }
-        });
+        };
+        let on_lost = move || {
+            if let Some(shared) = also_weak.upgrade() {
+                shared.on_timer_lost();
+            }
+        };
+        let armed = timers.schedule_or_lose(due, move |_, id| on_time(id), on_lost);
         match armed {
             Ok(id) => state.armed.replace((due, id)).map(|(_, id)| (timers.clone(), id)),
             Err(_) => {
-                // Nobody would end what never answers.
+                // Nobody would end what never answers. A call that was to be made just now is not.
+                if state.calling_on.is_none() {
+                    state.core.call_off();
+                }
                 state.core.abandon(EndReason::NoTimer);
                 None
             }
@@ -188,6 +198,17 @@ impl Shared {
             state.armed = None;
         }
         let ((), aftermath) = self.happen(&mut state, |core, now| core.on_time(now));
+        drop(state);
+        self.follow(aftermath);
+    }
+
+    /// The timers have ended, and the one that was armed with them.
+    fn on_timer_lost(self: &Arc<Self>) {
+        let _operation = sim::operation("session.deadline", None);
+        let mut state = self.state.lock();
+        state.armed = None;
+        // Where there is a deadline, no timer is to be had for it, and the session ends.
+        let ((), aftermath) = self.happen(&mut state, |_, _| ());
         drop(state);
         self.follow(aftermath);
     }
@@ -262,12 +283,14 @@ impl Shared {
             };
             (call, body)
         });
+        let is_released = state.core.phase() == Phase::Released;
         let next = match call {
+            // There was no timer for it.
+            _ if is_released => Next::End,
             Some(call) => {
                 state.calling_on = Some(thread::id());
                 Next::Call(call, body)
             }
-            None if state.core.phase() == Phase::Released => Next::End,
             None => {
                 state.is_worker_asleep = true;
                 Next::Sleep

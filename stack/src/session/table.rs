@@ -156,9 +156,9 @@ impl SessionTable {
 
     /// An empty table whose sessions have a task each for their calls, and their deadlines from `timers`.
     ///
-    /// A call into a plugin keeps one of the runtime's threads until it returns. Where plugins may block, `timers` are to be a thread's,
-    /// or another runtime's; the deadlines that are to end such a session may wait for that thread otherwise. A runtime that ends
-    /// ends the sessions that it carries.
+    /// A call into a plugin keeps one of the runtime's threads until it returns; on a runtime with several, another does what that one
+    /// had to do besides. Where plugins may block, `timers` are to be a thread's, or another runtime's; the deadlines that are to end
+    /// such a session may wait for that thread otherwise. A runtime that ends ends the sessions that it carries.
     pub fn on_tasks(config: TableConfig, timers: Timers) -> Self {
         SessionTable::new(config, Some(timers), WorksOn::Tasks)
     }

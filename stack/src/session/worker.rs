@@ -60,14 +60,15 @@ impl Worker {
         if let Due::Task(due) = shared.due() {
             self.call_until_the_end(due).await;
         }
-        self.end();
+        task::block_in_place(|| self.end());
     }
 
     async fn call_until_the_end(&mut self, due: &Notify) {
         loop {
             match self.shared.next() {
                 Next::Call(call, body) => {
-                    self.call(call, body);
+                    // Whom it wakes must not wait for it.
+                    task::block_in_place(|| self.call(call, body));
                     // A session that is always called would never let the runtime go on.
                     task::yield_now().await;
                 }

@@ -13,9 +13,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// What a timer calls.
 pub(super) type Callback = Box<dyn FnOnce(&Timers, TimerId) + Send>;
 
+/// What is called when the heap ends before its timer has.
+pub(super) type Lost = Box<dyn FnOnce() + Send>;
+
 /// A timer that has not ended. Whoever has it calls it or lets it go, once, without the lock.
 pub(super) struct Timer {
     callback: Callback,
+    lost: Option<Lost>,
     resource: ResourceId,
 }
 
@@ -109,13 +113,14 @@ impl State {
         at: Instant,
         now: Instant,
         callback: Callback,
+        lost: Option<Lost>,
     ) -> Result<(TimerId, bool), (TimerError, Callback)> {
         let timers_max = self.heap.timers_max();
         let refused = match self.end {
             Some(End::Closed) => TimerError::Closed,
             Some(End::WorkerLost) => TimerError::WorkerLost,
             None => {
-                let timer = Timer { callback, resource: ledger::register("timer") };
+                let timer = Timer { callback, lost, resource: ledger::register("timer") };
                 match self.heap.schedule(at, now, timer) {
                     Ok(id) => {
                         self.counters.scheduled += 1;
@@ -263,6 +268,13 @@ impl Timer {
         ledger::release(self.resource);
         went
     }
+
+    /// As [`Timer::let_go`], as the heap has ended, which is told to who wants to know.
+    pub(super) fn lose(mut self) -> bool {
+        let lost = self.lost.take();
+        let went = self.let_go();
+        lost.is_none_or(caught) && went
+    }
 }
 
 /// Runs the application's code. False if it panicked. The panic's value is the application's too, whose drop may do anything; it goes
@@ -285,7 +297,7 @@ mod tests {
     }
 
     fn schedule(state: &mut State, due: u64, now: u64) -> (TimerId, bool) {
-        state.schedule(at(due), at(now), Box::new(|_, _| {})).unwrap_or_else(|(error, _)| panic!("{error}"))
+        state.schedule(at(due), at(now), Box::new(|_, _| {}), None).unwrap_or_else(|(error, _)| panic!("{error}"))
     }
 
     /// Steps, and lets what is to be called go.
@@ -356,7 +368,7 @@ mod tests {
             assert_eq!(step(&mut state, &config, 5), "end");
             let left: Vec<_> = std::iter::from_fn(|| state.next_left()).collect();
             assert_eq!((left.len(), state.counters().dropped_at_close, state.pending()), (3, 3, 0));
-            let refused = state.schedule(at(0), at(0), Box::new(|_, _| {})).map(|_| ()).map_err(|(error, _)| error);
+            let refused = state.schedule(at(0), at(0), Box::new(|_, _| {}), None).map(|_| ()).map_err(|(error, _)| error);
             assert_eq!(refused, Err(if is_lost { TimerError::WorkerLost } else { TimerError::Closed }));
         }
     }

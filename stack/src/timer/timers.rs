@@ -1,7 +1,7 @@
 //! The heap that calls back, as its users see it, whichever worker it has.
 
 use super::heap::TimerId;
-use super::state::{Awaited, Callback, GoesOn, State, Timer, caught};
+use super::state::{Awaited, Callback, GoesOn, Lost, State, Timer, caught};
 use super::{Cancelled, Closed, TimerConfig, TimerCounters, TimerError, task, thread};
 use sim::sync::asynchronous::Notify;
 use sim::sync::{Arc, Condvar, Mutex};
@@ -110,7 +110,19 @@ impl Timers {
         callback: impl FnOnce(&Timers, TimerId) + Send + 'static,
     ) -> Result<TimerId, TimerError> {
         let _operation = sim::operation("timer.schedule", None);
-        self.handle.shared.schedule(at, Box::new(callback))
+        self.handle.shared.schedule(at, Box::new(callback), None)
+    }
+
+    /// As [`Timers::schedule_at`]; where the heap ends before that, `lost` is called in its place by whoever ends the heap. It is not
+    /// where the timer is cancelled, or is refused.
+    pub(crate) fn schedule_or_lose(
+        &self,
+        at: Instant,
+        callback: impl FnOnce(&Timers, TimerId) + Send + 'static,
+        lost: impl FnOnce() + Send + 'static,
+    ) -> Result<TimerId, TimerError> {
+        let _operation = sim::operation("timer.schedule", None);
+        self.handle.shared.schedule(at, Box::new(callback), Some(Box::new(lost)))
     }
 
     /// Has `callback` called when `delay` has passed; otherwise as [`Timers::schedule_at`].
@@ -233,10 +245,10 @@ fn told(was_open: bool, goes_on: GoesOn) -> Closed {
 }
 
 impl Shared {
-    fn schedule(&self, at: Instant, callback: Callback) -> Result<TimerId, TimerError> {
+    fn schedule(&self, at: Instant, callback: Callback, lost: Option<Lost>) -> Result<TimerId, TimerError> {
         let (id, wakes) = {
             let mut state = self.state.lock();
-            match state.schedule(at, Instant::now(), callback) {
+            match state.schedule(at, Instant::now(), callback, lost) {
                 Ok(scheduled) => scheduled,
                 Err((error, callback)) => {
                     drop(state);
@@ -270,10 +282,10 @@ impl Shared {
     pub(super) fn drop_left(&self) {
         loop {
             let left = self.state.lock().next_left();
-            if left.is_none() {
-                return;
+            let Some(left) = left else { return };
+            if !left.lose() {
+                self.state.lock().count_panic();
             }
-            self.let_go(left);
         }
     }
 

@@ -94,6 +94,18 @@ fn a_wait_has_a_deadline() {
 }
 
 #[test]
+fn a_wait_may_have_all_the_time_there_is() {
+    let (_thread_loop, handle) = running("all-the-time");
+    let mut guard = handle.lock();
+    assert_eq!(guard.wait(Duration::MAX, |_| true), Ok(()));
+    assert_eq!(guard.invoke(Duration::MAX, |guard| guard.depth()), Ok(1));
+    let accepts = handle.clone();
+    let accepting = std::thread::spawn(move || wait_until(|| accepts.lock().accept().is_ok()));
+    assert_eq!(guard.signal_and_wait(Duration::MAX), Ok(()));
+    accepting.join().unwrap();
+}
+
+#[test]
 fn a_nested_wait_is_refused_and_the_lock_is_held_as_it_was() {
     let (_thread_loop, handle) = running("nested");
     let outer = handle.lock();

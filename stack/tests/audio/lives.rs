@@ -3,7 +3,7 @@
 use super::{A_MOMENT, FOR_EVER, Notes, config, running, told, wait_until};
 use stack::audio::thread_loop::{LoopConfig, LoopError, Stopped, ThreadLoop};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[test]
 fn it_starts_stops_and_starts_again() {
@@ -206,4 +206,51 @@ fn a_thread_that_ends_a_run_tells_who_waits_in_it() {
     let said: Vec<_> = waiters.into_iter().map(|waiter| waiter.join().unwrap()).collect();
     assert_eq!(said[..2], [Err(LoopError::Stopped), Err(LoopError::Stopped)]);
     assert!(matches!(said[2], Ok(()) | Err(LoopError::Stopped)), "{:?}", said[2]);
+}
+
+#[test]
+fn who_waits_in_a_run_that_the_loop_thread_never_came_to_is_told_of_its_end() {
+    let (_thread_loop, handle) = running("skipped");
+    handle.post(|guard| _ = guard.signal_and_wait(FOR_EVER)).unwrap();
+    wait_until(|| handle.counters().ran == 1);
+    // The loop thread is in a callback of the first run, and has given the lock back.
+    handle.lock();
+    handle.request_stop();
+    handle.start().unwrap();
+    let waiters = [false, true].map(|invokes| {
+        let handle = handle.clone();
+        std::thread::spawn(move || {
+            let mut guard = handle.lock();
+            if invokes { guard.invoke(FOR_EVER, |_| ()) } else { guard.wait(FOR_EVER, |_| false) }
+        })
+    });
+    wait_until(|| handle.lock().signal() == 2);
+    handle.request_stop();
+    handle.start().unwrap();
+    handle.lock().accept().unwrap();
+    let began = Instant::now();
+    assert_eq!(waiters.map(|waiter| waiter.join().unwrap()), [Err(LoopError::Stopped), Err(LoopError::Stopped)]);
+    assert!(began.elapsed() < FOR_EVER);
+    assert_eq!(handle.invoke(FOR_EVER, |guard| guard.depth()), Ok(1), "the last run goes on");
+}
+
+#[test]
+fn each_task_that_panics_when_it_is_dropped_is_counted_and_the_others_are_dropped() {
+    struct Panics;
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("when dropped");
+        }
+    }
+    let (_thread_loop, handle) = running("panicking-drops");
+    let notes = Notes::default();
+    let guard = handle.lock();
+    for task in 0..3 {
+        let (panics, told) = (Panics, told(&handle, &notes, "task"));
+        handle.post(move |_| drop((panics, told))).unwrap_or_else(|error| panic!("{task}: {error}"));
+    }
+    handle.request_stop();
+    drop(guard);
+    wait_until(|| handle.counters().panics == 3);
+    assert_eq!(notes.count("task dropped without the lock"), 3);
 }

@@ -1,10 +1,10 @@
 //! Somebody else's event loop on the loop thread.
 
 use super::{FOR_EVER, Notes, config, wait_until};
-use stack::audio::thread_loop::{LoopGuard, LoopHandle, Source, Stopped, ThreadLoop, Wake};
+use stack::audio::thread_loop::{LoopError, LoopGuard, LoopHandle, Source, Stopped, ThreadLoop, Wake};
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, mpsc};
 
 /// Events from elsewhere.
 #[derive(Clone, Default)]
@@ -116,4 +116,104 @@ fn a_source_that_panics_is_served_no_more() {
         assert_eq!(handle.invoke(FOR_EVER, |guard| guard.depth()), Ok(1), "the loop goes on without it");
         assert_eq!(thread_loop.stop(), Ok(Stopped::Stopped));
     }
+}
+
+/// A source of nothing, which does something of its own when it ends.
+struct Silent {
+    woken: Arc<(Mutex<bool>, Condvar)>,
+    at_end: Box<dyn FnMut()>,
+}
+
+impl Source for Silent {
+    fn wait(&mut self) {
+        let mut woken = self.woken.1.wait_while(self.woken.0.lock().unwrap(), |woken| !*woken).unwrap();
+        *woken = false;
+    }
+
+    fn dispatch(&mut self, _: &mut LoopGuard<'_>) {}
+}
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        (self.at_end)();
+    }
+}
+
+/// Wakes, and does something of its own.
+struct Bell<F> {
+    woken: Arc<(Mutex<bool>, Condvar)>,
+    as_well: F,
+}
+
+impl<F: Fn() + Send + Sync> Wake for Bell<F> {
+    fn wake(&self) {
+        *self.woken.0.lock().unwrap() = true;
+        self.woken.1.notify_one();
+        (self.as_well)();
+    }
+}
+
+#[test]
+fn a_wake_may_use_the_loop() {
+    let (woken, place) = (Arc::<(Mutex<bool>, Condvar)>::default(), Arc::<OnceLock<LoopHandle>>::default());
+    let looks = {
+        let place = Arc::clone(&place);
+        move || _ = place.get().map(|handle| handle.counters())
+    };
+    let bell = Bell { woken: Arc::clone(&woken), as_well: looks };
+    let thread_loop = ThreadLoop::serving(config("wake"), bell, move || -> Box<dyn Source> {
+        Box::new(Silent { woken: Arc::clone(&woken), at_end: Box::new(|| ()) })
+    });
+    place.set(thread_loop.handle()).unwrap();
+    let (said, says) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut thread_loop = thread_loop;
+        thread_loop.start().unwrap();
+        thread_loop.handle().post(|_| ()).unwrap();
+        said.send((thread_loop.stop(), thread_loop.destroy())).unwrap();
+    });
+    assert_eq!(says.recv_timeout(FOR_EVER), Ok((Ok(Stopped::Stopped), Ok(Stopped::NotRunning))));
+}
+
+/// Does something of its own when it is dropped.
+struct AtDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for AtDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+#[test]
+fn who_waits_in_a_run_that_began_and_ended_as_the_loop_thread_left_is_told_of_its_end() {
+    let (woken, place) = (Arc::<(Mutex<bool>, Condvar)>::default(), Arc::<OnceLock<LoopHandle>>::default());
+    let (waiting, waits) = mpsc::channel();
+    let bell = Bell { woken: Arc::clone(&woken), as_well: || () };
+    let its = Arc::clone(&place);
+    let mut thread_loop = ThreadLoop::serving(config("leaves"), bell, move || -> Box<dyn Source> {
+        let handle = its.get().unwrap().clone();
+        let waiting = waiting.clone();
+        let mut is_first = true;
+        let at_end = move || {
+            if !std::mem::take(&mut is_first) {
+                return;
+            }
+            let (within, waiting) = (handle.clone(), waiting.clone());
+            // Dropped by the loop thread when it has given back the lock for the last time in its run.
+            let dead = AtDrop(move || {
+                within.start().unwrap();
+                let waiter = within.clone();
+                waiting.send(std::thread::spawn(move || waiter.lock().wait(FOR_EVER, |_| false))).unwrap();
+                wait_until(|| within.lock().signal() == 1);
+                within.request_stop();
+            });
+            handle.post(move |_| drop(dead)).unwrap_err();
+        };
+        Box::new(Silent { woken: Arc::clone(&woken), at_end: Box::new(at_end) })
+    });
+    place.set(thread_loop.handle()).unwrap();
+    thread_loop.start().unwrap();
+    thread_loop.stop().unwrap();
+    let waiter = waits.recv_timeout(FOR_EVER).unwrap();
+    assert_eq!(waiter.join().unwrap(), Err(LoopError::Stopped));
 }

@@ -2,7 +2,7 @@
 
 use super::{A_MOMENT, FOR_EVER, Notes, config, running, told, wait_until};
 use stack::audio::null::NullBackend;
-use stack::audio::thread_loop::{LoopConfig, LoopError, LoopHandle, Stopped, ThreadLoop};
+use stack::audio::thread_loop::{LoopConfig, LoopError, LoopGuard, LoopHandle, Stopped, ThreadLoop};
 use stack::audio::{AudioError, Backend, Closing, Cycle, DeviceId, Process, Stream, StreamConfig, StreamFailure, StreamState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -250,4 +250,101 @@ fn states_wait_for_the_loop_and_come_in_order() {
     thread_loop.start().unwrap();
     wait_until(|| notes.all().len() == 3);
     assert_eq!(notes.all(), ["Streaming", "Closed", "listener dropped without the lock"]);
+}
+
+#[test]
+fn listeners_that_go_with_their_object_are_dropped_without_the_lock() {
+    let (_thread_loop, handle) = running("listeners-go");
+    let notes = Notes::default();
+    let (backend, sink, _) = sink(&handle);
+    let guard = handle.lock();
+    let stream = backend.open_playback(&guard, sink, fast(), Box::new(|_: &mut Cycle<'_>| ())).unwrap();
+    for _ in 0..2 {
+        let (of_stream, of_backend) = (told(&handle, &notes, "listener"), told(&handle, &notes, "listener"));
+        stream.subscribe(&guard, Box::new(move |_, _| _ = &of_stream)).unwrap();
+        backend.subscribe(&guard, Box::new(move |_, _| _ = &of_backend)).unwrap();
+    }
+    drop(guard);
+    // Nobody is told of anything any more.
+    handle.destroy().unwrap();
+    let guard = handle.lock();
+    drop((stream, backend));
+    assert_eq!(notes.all().len(), 0);
+    drop(guard);
+    wait_until(|| notes.all().len() == 4);
+    assert_eq!(notes.count("listener dropped without the lock"), 4, "{:?}", notes.all());
+}
+
+struct Panics;
+
+impl Drop for Panics {
+    fn drop(&mut self) {
+        panic!("when dropped");
+    }
+}
+
+#[test]
+fn listeners_that_panic_when_they_are_dropped_do_not_end_the_data_path() {
+    let (_thread_loop, handle) = running("listeners-panic");
+    let notes = Notes::default();
+    let (release, released) = mpsc::channel::<()>();
+    let stream = play(&handle, move |_| _ = released.recv());
+    wait_until(|| stream.state(&handle.lock()) == Ok(StreamState::Streaming));
+    for _ in 0..2 {
+        let (panics, noted) = (Panics, notes.clone());
+        let listener = move |_: &mut LoopGuard<'_>, _: &StreamState| {
+            let _panics = &panics;
+            noted.add("told");
+        };
+        stream.subscribe(&handle.lock(), Box::new(listener)).unwrap();
+    }
+    // What was to be told was told, and the process goes on: what it leaves is let go on the data path.
+    handle.invoke(FOR_EVER, |_| ()).unwrap();
+    drop(stream);
+    handle.request_destroy();
+    drop(release);
+    assert_eq!(handle.destroy(), Ok(Stopped::NotRunning));
+    assert_eq!(handle.counters().panics, 2);
+}
+
+#[test]
+fn listeners_that_panic_when_they_are_told_and_dropped_are_counted() {
+    let (_thread_loop, handle) = running("listeners-told");
+    let stream = play(&handle, |_| ());
+    for _ in 0..2 {
+        let panics = Panics;
+        stream.subscribe(&handle.lock(), Box::new(move |_, _| _ = &panics)).unwrap();
+    }
+    let mut guard = handle.lock();
+    stream.close(&guard).unwrap();
+    guard.wait(FOR_EVER, |guard| stream.state(guard) == Ok(StreamState::Closed)).unwrap();
+    drop(guard);
+    wait_until(|| handle.counters().panics == 2);
+    assert_eq!(handle.invoke(FOR_EVER, |guard| guard.depth()), Ok(1), "the loop goes on");
+}
+
+#[test]
+fn what_a_process_panicked_with_is_dropped_on_the_data_path() {
+    struct Stops(LoopHandle, mpsc::Sender<Result<Stopped, LoopError>>);
+    impl Drop for Stops {
+        fn drop(&mut self) {
+            self.1.send(self.0.stop()).unwrap();
+        }
+    }
+    let (_thread_loop, handle) = running("payload");
+    let (said, says) = mpsc::channel();
+    let within = handle.clone();
+    let _stream = play(&handle, move |_| std::panic::resume_unwind(Box::new(Stops(within.clone(), said.clone()))));
+    assert_eq!(says.recv_timeout(FOR_EVER), Ok(Ok(Stopped::Requested)), "the data path waits for nobody");
+}
+
+#[test]
+fn a_process_that_panics_when_it_is_dropped_is_counted() {
+    let (_thread_loop, handle) = running("process-drops");
+    let panics = Panics;
+    let stream = play(&handle, move |_| _ = &panics);
+    let mut guard = handle.lock();
+    stream.close(&guard).unwrap();
+    guard.wait(FOR_EVER, |guard| stream.state(guard) == Ok(StreamState::Closed)).unwrap();
+    assert_eq!(handle.counters().panics, 1);
 }

@@ -65,6 +65,26 @@ fn a_plugin_that_panics_in_any_call_ends_its_own_session() {
 }
 
 #[test]
+fn a_plugin_that_waits_for_another_session_does_not_keep_that_one_waiting() {
+    on_both(config(patient()), |table| {
+        for _ in 0..30 {
+            let other = create(table, vec![sound()]);
+            let asked = other.clone();
+            let asks = act(move |line, token, body| {
+                expect_served(&asked);
+                right(line, token.unwrap(), body);
+            });
+            let session = create(table, vec![channel(&Log::default(), vec![(Called::Request, asks)])]);
+            expect_served(&session);
+            expect_served(&other);
+            session.terminate();
+            other.terminate();
+        }
+        table.close().unwrap();
+    });
+}
+
+#[test]
 fn a_request_that_panics_is_answered() {
     on_both(config(patient()), |table| {
         let session = create(table, vec![channel(&Log::default(), vec![(Called::Request, panics())])]);

@@ -3,10 +3,10 @@
 use crate::plugins::{Log, act, channel, ignores, panics, right, sound};
 use crate::{LONG, config, create, expect_served, hasty, on_both, patient, pool, timers, wait_until};
 use stack::session::{
-    Called, ChannelEnd, ChannelId, Closed, CreateError, Driven, EndReason, Ending, Failure, Session, SessionTable, TableConfig,
-    WaitError,
+    Called, ChannelEnd, ChannelId, Closed, CreateError, Driven, EndReason, Ending, Failure, Phase, Session, SessionTable,
+    TableConfig, WaitError,
 };
-use stack::timer::Timers;
+use stack::timer::{TimerConfig, Timers};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -98,6 +98,55 @@ fn a_session_without_timers_ends_and_says_so() {
     ends_by_end.terminate();
     assert_eq!(ends_by_end.wait(LONG).unwrap().reason, EndReason::Terminated);
     wait_until(|| table.is_empty());
+}
+
+#[test]
+fn a_session_whose_timers_end_while_it_waits_ends_and_says_so() {
+    for is_lost in [false, true] {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let timers = match is_lost {
+            true => runtime.block_on(async { Timers::on_task(TimerConfig::default()).unwrap() }),
+            false => timers(),
+        };
+        let table = SessionTable::on_threads(config(patient()), timers.clone());
+        let of = |called| create(&table, vec![channel(&Log::default(), vec![(called, ignores())])]);
+        let [waits, closes_media, closes_engines] = [Called::Request, Called::CloseMedia, Called::CloseEngine].map(of);
+        let served = create(&table, vec![sound()]);
+        expect_served(&served);
+        let mut reply = waits.post(ChannelId(0), b"?").unwrap();
+        closes_media.terminate();
+        closes_engines.terminate();
+        wait_until(|| closes_media.phase() == Phase::Media && closes_engines.phase() == Phase::Engines);
+        // Deadlines are known by now.
+        wait_until(|| timers.pending() >= 4);
+        match is_lost {
+            true => drop(runtime),
+            false => _ = timers.close().unwrap(),
+        }
+        assert_eq!(reply.wait(LONG).unwrap().unwrap_err(), Failure::Ended { reason: EndReason::NoTimer });
+        assert_eq!(waits.wait(LONG).unwrap().reason, EndReason::NoTimer);
+        assert_eq!(served.report(), None, "it waits for nothing");
+        let mut late = served.post(ChannelId(0), b"?").unwrap();
+        assert_eq!(late.wait(LONG).unwrap().unwrap_err(), Failure::Ended { reason: EndReason::NoTimer });
+        assert_eq!(closes_media.wait(LONG).unwrap().reason, EndReason::Terminated);
+        assert_eq!(closes_engines.wait(LONG).unwrap().reason, EndReason::Terminated);
+        wait_until(|| table.is_empty());
+    }
+}
+
+#[test]
+fn a_session_that_ends_for_want_of_a_timer_makes_no_call_after_its_end() {
+    let timers = Timers::on_thread(TimerConfig { timers_max: 0, ..TimerConfig::default() }).unwrap();
+    let table = SessionTable::on_threads(TableConfig::default(), timers);
+    let log = Log::default();
+    let session = create(&table, vec![channel(&log, vec![])]);
+    let mut reply = session.post(ChannelId(0), b"?").unwrap();
+    assert_eq!(reply.wait(LONG).unwrap().unwrap_err(), Failure::Ended { reason: EndReason::NoTimer });
+    let report = session.wait(LONG).unwrap();
+    assert_eq!((report.reason, report.left_in), (EndReason::NoTimer, None));
+    wait_until(|| log.calls().contains(&Called::DropEngine));
+    assert_eq!(log.calls(), [Called::DropMedia, Called::DropEngine]);
+    assert_eq!(table.counters().workers_left, 0);
 }
 
 #[test]

@@ -35,8 +35,8 @@ struct Registry {
 impl NullBackend {
     /// No devices yet.
     pub fn new(handle: &LoopHandle) -> Self {
-        let registry = Registry { next_id: 0, nodes: Vec::new(), listeners: Listeners::new() };
         let of = Arc::clone(handle.shared());
+        let registry = Registry { next_id: 0, nodes: Vec::new(), listeners: Listeners::new(&of) };
         NullBackend { shared: Arc::new(NullShared { registry: LoopCell::of(&of, registry), of }) }
     }
 

@@ -1,9 +1,10 @@
 //! What is known of the daemon, under the loop's lock.
 
 use super::super::stream::{End, Strand};
-use super::super::thread_loop::{Listeners, LoopGuard};
+use super::super::thread_loop::{Listeners, LoopGuard, Shared};
 use super::super::{AudioError, DeviceEvent, DeviceId, DeviceInfo, Direction, StreamConfig};
 use super::{Connection, PipeWireCounters};
+use sim::sync::Arc;
 
 /// How many nodes are devices at the most.
 pub(super) const NODES_MAX: usize = 256;
@@ -88,12 +89,12 @@ pub(super) enum Ending {
 }
 
 impl Directory {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(of: &Arc<Shared>) -> Self {
         Directory {
             connection: Connection::Absent { why: "the loop was not started".to_owned() },
             next_id: 0,
             nodes: Vec::new(),
-            listeners: Listeners::new(),
+            listeners: Listeners::new(of),
             opening: Vec::new(),
             counters: PipeWireCounters::default(),
         }

@@ -115,7 +115,7 @@ impl PipeWireBackend {
         };
         let thread_loop = ThreadLoop::serving(loop_config, Arc::clone(&bell), make);
         let of = Arc::clone(thread_loop.handle().shared());
-        let directory = LoopCell::of(&of, Directory::new());
+        let directory = LoopCell::of(&of, Directory::new(&of));
         let shared = Arc::new(PipeWireShared { of, config, bell, directory, over: AtomicBool::new(false) });
         *place.lock() = Arc::downgrade(&shared);
         Ok((thread_loop, PipeWireBackend { shared }))

@@ -113,7 +113,10 @@ impl Strand {
         match returned {
             Ok(_) => !closes,
             Err(payload) => {
-                forget_panic(payload);
+                {
+                    let _here = DataPath::enter();
+                    forget_panic(payload);
+                }
                 self.end(End::Panicked);
                 false
             }
@@ -125,7 +128,9 @@ impl Strand {
         let Some(process) = self.process.take() else { return };
         {
             let _here = DataPath::enter();
-            let_go(process);
+            if !let_go(process) {
+                self.stream.count_panic();
+            }
         }
         StreamShared::ended(&self.stream, why);
     }

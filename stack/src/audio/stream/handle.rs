@@ -146,7 +146,7 @@ impl StreamShared {
         config: StreamConfig,
         data_path: Arc<dyn Attention>,
     ) -> Arc<Self> {
-        let record = Record { state: StreamState::Connecting, why: String::new(), listeners: Listeners::new() };
+        let record = Record { state: StreamState::Connecting, why: String::new(), listeners: Listeners::new(of) };
         Arc::new(StreamShared {
             of: Arc::clone(of),
             device,
@@ -197,6 +197,11 @@ impl StreamShared {
         if reclaimed > 0 {
             self.counters.reclaimed.fetch_add(reclaimed, Relaxed);
         }
+    }
+
+    /// The process panicked when it was dropped.
+    pub(super) fn count_panic(&self) {
+        self.of.count_panic();
     }
 
     pub(super) fn flow(&self) -> &Flow {
@@ -260,9 +265,9 @@ impl StreamShared {
         if !deliver(guard, &self.record, |record| &mut record.listeners, None) {
             return false;
         }
-        let unwanted = self
-            .record
-            .with(guard, |record| record.state.is_last().then(|| std::mem::replace(&mut record.listeners, Listeners::new())));
+        let unwanted = self.record.with(guard, |record| {
+            record.state.is_last().then(|| std::mem::replace(&mut record.listeners, Listeners::new(&self.of)))
+        });
         guard.let_go_later(unwanted);
         true
     }

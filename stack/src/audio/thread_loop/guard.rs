@@ -54,7 +54,7 @@ impl<'a> LoopGuard<'a> {
     /// `is_met`; then [`LoopError::NotRunning`] or [`LoopError::Destroyed`]. Later [`LoopError::Stopped`] or [`LoopError::DeadlinePassed`].
     #[track_caller]
     pub fn wait(&mut self, within: Duration, is_met: impl FnMut(&LoopGuard<'_>) -> bool) -> Result<(), LoopError> {
-        let _operation = sim::operation("loop.wait", within + self.shared.config.stop_deadline);
+        let _operation = sim::operation("loop.wait", within.saturating_add(self.shared.config.stop_deadline));
         if self.is_on_loop_thread() {
             return Err(LoopError::OnLoopThread);
         }
@@ -82,7 +82,7 @@ impl<'a> LoopGuard<'a> {
     /// As [`LoopGuard::wait`], apart from [`LoopError::OnLoopThread`]. A signal whose wait has ended is accepted no more.
     #[track_caller]
     pub fn signal_and_wait(&mut self, within: Duration) -> Result<(), LoopError> {
-        let _operation = sim::operation("loop.signal_and_wait", within + self.shared.config.stop_deadline);
+        let _operation = sim::operation("loop.signal_and_wait", within.saturating_add(self.shared.config.stop_deadline));
         self.expect_to_wait()?;
         let run = self.running_run()?;
         let ticket = self.held.acceptances.borrow_mut().ask();
@@ -116,7 +116,7 @@ impl<'a> LoopGuard<'a> {
         within: Duration,
         f: impl FnOnce(&mut LoopGuard<'_>) -> R + Send + 'static,
     ) -> Result<R, LoopError> {
-        let _operation = sim::operation("loop.invoke", within + self.shared.config.stop_deadline);
+        let _operation = sim::operation("loop.invoke", within.saturating_add(self.shared.config.stop_deadline));
         if self.is_on_loop_thread() {
             return call(self, f).ok_or(LoopError::Panicked);
         }
@@ -164,11 +164,15 @@ impl<'a> LoopGuard<'a> {
         self
     }
 
-    /// The worker's run is over, and maybe others since: whoever waits in one is told.
-    pub(super) fn end_run(&self) {
-        let over = self.shared.life.lock().state.tell_over();
+    /// Whether something waits to be let go, which the end of this guard does.
+    pub(super) fn lets_go(&self) -> bool {
+        self.depth() == 1 && !self.held.dead.borrow().is_empty()
+    }
+
+    /// This run is over, and all before it: whoever waits in them is told.
+    pub(super) fn end_run(&self, run: u64) {
         self.held.loop_thread.set(None);
-        self.held.ended_run.set(over);
+        self.held.ended_run.set(run);
         self.signal();
         self.tell_asking();
     }

@@ -1,7 +1,8 @@
 //! Who is told of events, and of which.
 
 use super::call::call;
-use super::{LoopCallback, LoopCell, LoopGuard};
+use super::{LoopCallback, LoopCell, LoopGuard, Shared};
+use sim::sync::Arc;
 use std::collections::VecDeque;
 
 /// How many listen at the most.
@@ -10,7 +11,8 @@ pub(crate) const LISTENERS_MAX: usize = 64;
 const EVENTS_MAX: usize = 64;
 
 /// The listeners of an object, and the events that they are still to be told of. A listener is told of what happens after it came.
-pub(crate) struct Listeners<E> {
+pub(crate) struct Listeners<E: 'static> {
+    of: Arc<Shared>,
     next_id: u64,
     listed: Vec<Listener<E>>,
     next_event: u64,
@@ -35,8 +37,9 @@ enum Telling<E> {
 }
 
 impl<E: Clone + 'static> Listeners<E> {
-    pub(crate) fn new() -> Self {
-        Listeners { next_id: 0, listed: Vec::new(), next_event: 0, events: VecDeque::new(), told: 0, missed: 0 }
+    pub(crate) fn new(of: &Arc<Shared>) -> Self {
+        let of = Arc::clone(of);
+        Listeners { of, next_id: 0, listed: Vec::new(), next_event: 0, events: VecDeque::new(), told: 0, missed: 0 }
     }
 
     /// Adds a listener, unless there are as many as may be; then it is left where it is.
@@ -111,6 +114,14 @@ impl<E: Clone + 'static> Listeners<E> {
             }
             None => Some(callback),
         }
+    }
+}
+
+/// They go with their object, wherever that goes: one by one, as each may panic, and without the lock.
+impl<E: 'static> Drop for Listeners<E> {
+    fn drop(&mut self) {
+        let callbacks = self.listed.drain(..).filter_map(|listener| listener.callback);
+        callbacks.for_each(|callback| self.of.let_go_unlocked(Box::new(callback)));
     }
 }
 

@@ -48,9 +48,6 @@ struct Model {
     /// The run that the worker works for, if there is one.
     worker: Option<u64>,
     calling: bool,
-    /// The newest run whose end was told, and whether the worker has just told it.
-    told: u64,
-    has_told: bool,
     destroyed: bool,
     data_threads: u32,
     tasks: VecDeque<u64>,
@@ -180,19 +177,12 @@ fn rouse(state: &mut State<u64, u8>, model: &mut Model, duty: u8) {
 /// The worker looks, if it is not in a call.
 fn step(state: &mut State<u64, u8>, model: &mut Model) {
     let Some(run) = model.worker.filter(|_| !model.calling) else { return };
-    let over = if model.running { model.run - 1 } else { model.run };
-    if std::mem::take(&mut model.has_told) {
-        let next = if over > model.told { Some(over) } else { model.running.then_some(model.run) };
-        model.worker = state.leave();
-        assert_eq!(model.worker, next);
-        return assert!(next.is_some() || model.told == model.run, "the worker has gone, and nobody tells of the end of a run");
-    }
     match state.step(run) {
         Some(Step::EndRun) => {
             assert!(!model.running || model.run != run, "a run that goes on does not end");
-            model.told = state.tell_over();
-            model.has_told = true;
-            assert_eq!(model.told, over);
+            model.worker = state.leave();
+            assert_eq!(model.worker, model.running.then_some(model.run));
+            assert_eq!(state.ended_run(), if model.running { model.run - 1 } else { model.run });
         }
         Some(Step::Task(task)) => {
             assert_eq!(Some(task), model.tasks.pop_front(), "tasks run in order");

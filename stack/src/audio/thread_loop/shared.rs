@@ -163,21 +163,28 @@ impl Shared {
     fn end<'a>(&'a self, mut life: MutexGuard<'a, Life>, destroys: bool) -> (Ending<Task, Arc<dyn Duty>>, MutexGuard<'a, Life>) {
         let mut ending = life.state.end(destroys);
         if ending.was_running {
-            self.wake_worker();
+            self.work.notify_one();
         }
+        // That is somebody else's, and not called under the lock.
+        let served = self.served.as_ref().filter(|_| ending.was_running);
         let ends = if destroys { std::mem::take(&mut life.ends) } else { Vec::new() };
         let (tasks, duties) = (std::mem::take(&mut ending.tasks), std::mem::take(&mut ending.duties));
-        if !(ends.is_empty() && tasks.is_empty() && duties.is_empty()) {
+        if served.is_some() || !(ends.is_empty() && tasks.is_empty() && duties.is_empty()) {
             drop(life);
+            if let Some(served) = served {
+                served.wake.wake();
+            }
             ends.iter().filter_map(Weak::upgrade).for_each(|object| object.end());
-            self.let_go_unlocked(Box::new((tasks, duties, ends)));
+            // One by one: each may panic.
+            tasks.into_iter().for_each(|task| self.let_go_unlocked(Box::new(task)));
+            duties.into_iter().for_each(|duty| self.let_go_unlocked(Box::new(duty)));
             life = self.life.lock();
         }
         (ending, life)
     }
 
     /// Drops what is the application's. A caller that holds the loop's lock, as one may that only requests, drops it later.
-    fn let_go_unlocked(&self, dead: LetGo) {
+    pub(super) fn let_go_unlocked(&self, dead: LetGo) {
         match self.lock.is_held().then(|| self.lock.try_lock()).flatten() {
             Some(held) => held.dead.borrow_mut().push(dead),
             None => {
@@ -188,7 +195,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn count_panic(&self) {
+    pub(crate) fn count_panic(&self) {
         self.life.lock().state.count_panic();
     }
 

@@ -14,8 +14,6 @@ pub(super) struct State<T, D> {
     capacity: usize,
     /// Counts starts. The worker works for the newest.
     run: u64,
-    /// The newest run whose end the worker has told to who waits in it.
-    told: u64,
     running: bool,
     /// From its making to its last look at this state.
     has_worker: bool,
@@ -72,7 +70,6 @@ impl<T, D> State<T, D> {
         State {
             capacity,
             run: 0,
-            told: 0,
             running: false,
             has_worker: false,
             worker: None,
@@ -221,22 +218,8 @@ impl<T, D> State<T, D> {
         self.calling = None;
     }
 
-    /// The worker is about to tell who waits: the newest run that is over, and those before it.
-    pub(super) fn tell_over(&mut self) -> u64 {
-        self.told = self.newest_over();
-        self.told
-    }
-
-    fn newest_over(&self) -> u64 {
-        if self.running { self.run - 1 } else { self.run }
-    }
-
-    /// The worker has cleaned up after its run. It goes on with another that was begun since, though that may be over too: somebody may
-    /// wait in it. Or it ends: then this was its last look.
+    /// The worker has cleaned up after its run. It goes on with another that was begun since, or ends: then this was its last look.
     pub(super) fn leave(&mut self) -> Option<u64> {
-        if self.told < self.newest_over() {
-            return Some(self.newest_over());
-        }
         if self.running {
             return Some(self.run);
         }
@@ -246,6 +229,11 @@ impl<T, D> State<T, D> {
         }
         self.release();
         None
+    }
+
+    /// The newest run that is over.
+    pub(super) fn ended_run(&self) -> u64 {
+        if self.running { self.run - 1 } else { self.run }
     }
 
     /// A thread of the data path begins.

@@ -2,6 +2,7 @@
 
 use super::call::{call, forget_panic, let_go};
 use super::shared::Shared;
+use super::source::MakeSource;
 use super::state::Step;
 use super::{LoopGuard, Source};
 use sim::sync::Arc;
@@ -19,20 +20,37 @@ impl Shared {
     pub(super) fn work(self: Arc<Self>, mut run: u64) {
         let mut make = self.served.as_ref().and_then(|served| served.make.lock().take());
         loop {
-            let goes_on = self.life.lock().state.running_run() == Ok(run);
-            let source = make.as_mut().filter(|_| goes_on).and_then(|make| catch(&self, make));
+            let source = make.as_mut().and_then(|make| catch(&self, make));
             self.work_for(run, source);
-            let mut life = self.life.lock();
-            match life.state.leave() {
+            match self.leave(&mut make) {
                 Some(next) => run = next,
-                None => {
-                    if let Some(served) = &self.served {
-                        // Before the lock is given back: the next worker may begin then.
-                        *served.make.lock() = make.take();
-                    }
-                    return self.tell_stopping(&life);
-                }
+                None => return,
             }
+        }
+    }
+
+    /// Leaves a run that is over, for the next if there is one. With the lock: a run that began and ended since has those who wait in
+    /// it too, and one that ends from here on has another worker, or this one once more.
+    fn leave(self: &Arc<Self>, make: &mut Option<MakeSource>) -> Option<u64> {
+        loop {
+            let guard = self.lock();
+            if guard.lets_go() {
+                // Here, while who stops the loop waits for this thread still.
+                continue;
+            }
+            let mut life = self.life.lock();
+            let next = life.state.leave();
+            guard.end_run(life.state.ended_run());
+            // Who stops the loop finds it free.
+            drop(guard);
+            if next.is_none() {
+                if let Some(served) = &self.served {
+                    // Before that lock is given back: the next worker may begin then.
+                    *served.make.lock() = make.take();
+                }
+                self.tell_stopping(&life);
+            }
+            return next;
         }
     }
 
@@ -69,9 +87,10 @@ impl Shared {
                     }
                 }
                 Next::Step(Step::EndRun) => {
-                    let guard = self.lock().of_the_loop_thread();
-                    end_source(&mut source, &guard);
-                    return guard.end_run();
+                    if source.is_some() {
+                        end_source(&mut source, &self.lock().of_the_loop_thread());
+                    }
+                    return;
                 }
             }
         }
