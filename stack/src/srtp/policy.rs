@@ -178,7 +178,7 @@ impl MasterKey {
     }
 
     /// Whether key and salt are the same, whatever they are called.
-    pub(super) fn is_same_key(&self, other: &MasterKey) -> bool {
+    pub fn is_same_key(&self, other: &MasterKey) -> bool {
         (self.key.ct_eq(&other.key) & self.salt.ct_eq(&other.salt)).into()
     }
 }
