@@ -60,6 +60,7 @@ const OUTPUT_KEYED_LEN: usize = 2 * DATAGRAM_LEN_MAX;
 const TIMER_LEAST: Duration = Duration::from_millis(20);
 /// How long a client waits before it begins anew, and how long a server takes no other hello.
 const RESTART_AFTER: Duration = Duration::from_millis(100);
+const DOUBLINGS_MAX: u32 = 4;
 
 /// A DTLS-SRTP association (RFC 5764), sans-IO: datagrams and the time in, [`Action`]s out. It takes no locks and knows no sockets.
 ///
@@ -99,10 +100,8 @@ struct Exchange {
     attempts: u32,
     /// When the next attempt may begin; a client's does.
     next_at: Instant,
-    /// What the last attempt died of.
-    last: Option<String>,
-    /// Why a certificate was refused that nobody had proved yet to be the peer's.
-    refused: Option<DtlsError>,
+    /// What an attempt died of, if not of silence.
+    last: Option<DtlsError>,
 }
 
 struct Attempt {
@@ -140,7 +139,9 @@ enum Outcome {
     GoesOn,
     Keyed(Keys),
     /// Nobody knows whose doing it was.
-    Died(String),
+    Died(DtlsError),
+    /// In silence.
+    Starved,
     /// A certificate came that is not to be accepted, from whomever.
     Refused(DtlsError),
     /// The peer has proved who it is, and cannot go on.
@@ -298,7 +299,7 @@ impl Association {
 
     fn begin_exchange(&mut self, now: Instant) {
         let until = now + self.config.settings().deadline;
-        self.state = State::Handshaking(Exchange { until, attempts: 0, next_at: now, last: None, refused: None });
+        self.state = State::Handshaking(Exchange { until, attempts: 0, next_at: now, last: None });
         if self.role == Role::Client {
             self.begin_attempt(None, now);
         }
@@ -347,31 +348,32 @@ impl Association {
                 self.end();
             }
             // The keys are good all the same; it says no more.
-            (Outcome::Died(_) | Outcome::Refused(_) | Outcome::Failed(_), true) => {
+            (Outcome::Died(_) | Outcome::Starved | Outcome::Refused(_) | Outcome::Failed(_), true) => {
                 if let Some(keyed) = &mut self.keyed {
                     keyed.due = None;
                 }
             }
             (Outcome::Failed(error), false) => self.fail(error),
-            (Outcome::Refused(error), false) => {
-                self.lose_attempt(error.to_string(), now);
-                let State::Handshaking(exchange) = &mut self.state else { return };
-                // Once, it may have been harmed on its way, or be anybody's.
-                if exchange.refused.replace(error.clone()) == Some(error.clone()) {
-                    self.fail(error);
-                }
-            }
-            (Outcome::Died(why), false) => self.lose_attempt(why, now),
+            // Once, it may have been harmed on its way, or be anybody's.
+            (Outcome::Refused(error), false) if self.has_died_of(&error) => self.fail(error),
+            (Outcome::Refused(error) | Outcome::Died(error), false) => self.lose_attempt(Some(error), now),
+            (Outcome::Starved, false) => self.lose_attempt(None, now),
             // Before anybody is known: it may be anybody's.
-            (Outcome::Closed, false) => self.lose_attempt(DtlsError::Closed.to_string(), now),
+            (Outcome::Closed, false) => self.lose_attempt(Some(DtlsError::Closed), now),
         }
     }
 
-    fn lose_attempt(&mut self, why: String, now: Instant) {
+    fn has_died_of(&self, error: &DtlsError) -> bool {
+        matches!(&self.state, State::Handshaking(exchange) if exchange.last.as_ref() == Some(error))
+    }
+
+    fn lose_attempt(&mut self, why: Option<DtlsError>, now: Instant) {
         self.attempt = None;
         if let State::Handshaking(exchange) = &mut self.state {
-            exchange.last = Some(why);
-            exchange.next_at = exchange.next_at.max(now + RESTART_AFTER);
+            exchange.last = why.or_else(|| exchange.last.take());
+            // A client that is refused again and again asks less and less often.
+            let doublings = if self.role == Role::Client { exchange.attempts.min(DOUBLINGS_MAX) } else { 0 };
+            exchange.next_at = exchange.next_at.max(now + RESTART_AFTER * (1 << doublings));
         }
     }
 
@@ -402,13 +404,16 @@ impl At<'_> {
 
 impl Exchange {
     fn deadline_error(self, expected: Duration) -> DtlsError {
-        self.refused.unwrap_or_else(|| DtlsError::Deadline {
-            expected,
-            attempts: self.attempts,
-            last: self
-                .last
-                .unwrap_or_else(|| if self.attempts == 0 { "the peer never began" } else { "the peer did not go on" }.to_owned()),
-        })
+        self.last.unwrap_or(DtlsError::Deadline { expected, attempts: self.attempts })
+    }
+}
+
+impl Outcome {
+    fn died(error: dimpl::Error) -> Self {
+        match error {
+            dimpl::Error::Timeout(_) => Outcome::Starved,
+            error => Outcome::Died(DtlsError::Handshake { why: error.to_string() }),
+        }
     }
 }
 
@@ -431,7 +436,7 @@ impl Attempt {
         self.fired_at = Some(at.now);
         match self.dtls.handle_timeout(at.to_library()) {
             Ok(()) => self.drain(at, actions),
-            Err(error) => Outcome::Died(error.to_string()),
+            Err(error) => Outcome::died(error),
         }
     }
 
@@ -441,7 +446,7 @@ impl Attempt {
         let drained = self.drain(at, actions);
         match (drained, given) {
             // What it has said before it died may say why.
-            (Outcome::GoesOn, Err(error)) => Outcome::Died(error.to_string()),
+            (Outcome::GoesOn, Err(error)) => Outcome::died(error),
             (outcome, _) => outcome,
         }
     }
@@ -462,7 +467,7 @@ impl Attempt {
                     let exported = Zeroizing::new(exported.to_vec());
                     match Keys::new(profile, at.role, &exported) {
                         Ok(keys) => self.keys = Some(keys),
-                        Err(error) => return Outcome::Died(error.to_string()),
+                        Err(error) => return Outcome::Died(error),
                     }
                 }
                 Output::CloseNotify => is_closed = true,
