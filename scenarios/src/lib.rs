@@ -8,6 +8,7 @@ mod call_crossing;
 pub mod canary;
 pub mod dialog_destroy;
 pub mod double_clock_stop;
+pub mod dtls_crypto;
 mod endpoint_oracle;
 pub mod exhibit;
 pub mod feedback_as_rtp;
