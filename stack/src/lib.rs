@@ -8,6 +8,7 @@ pub mod audio;
 pub mod buffer;
 #[cfg(test)]
 mod corpus;
+pub mod dtls;
 pub mod endpoint;
 pub mod media;
 pub mod rtp;
