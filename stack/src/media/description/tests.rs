@@ -437,6 +437,43 @@ fn limits_are_where_they_are_said_to_be() {
     assert_eq!(Description::read(&long(DESCRIPTION_LEN_MAX + 1)).unwrap_err(), error);
 }
 
+/// Every two sides of which each shares a port for RTCP or not: they do if both do, and each knows where the other's is.
+#[test]
+fn rtcp_goes_where_both_say() {
+    for (ours, theirs) in [(true, true), (true, false), (false, true), (false, false)] {
+        let stream = |shares: bool| if shares { audio(Security::clear()) } else { audio(Security::clear()).without_rtcp_mux() };
+        let (a, b) = call(&side(vec![stream(ours)]), &side(vec![stream(theirs)])).unwrap();
+        for side in [a, b] {
+            let agreed = side.streams().next().unwrap();
+            let port = if ours && theirs { 4000 } else { 4001 };
+            assert_eq!((agreed.rtcp_mux(), agreed.remote_rtcp()), (ours && theirs, address(port)));
+        }
+    }
+    let us = side(vec![audio(Security::clear()).without_rtcp_mux()]);
+    let shares = Description::read(&text(&["m=audio 5000 RTP/AVP 0", "a=rtcp-mux"])).unwrap();
+    assert_eq!(accept_answer(&us.offer().unwrap(), &shares, &us).unwrap_err(), DescriptionError::RtcpMux { line: 0 });
+    let apart = Description::read(&text(&["m=audio 5000 RTP/AVP 0", "a=rtcp:7000 IN IP4 127.0.0.2"])).unwrap();
+    let negotiated = accept_answer(&us.offer().unwrap(), &apart, &us).unwrap();
+    assert_eq!(negotiated.streams().next().unwrap().remote_rtcp(), "127.0.0.2:7000".parse().unwrap());
+}
+
+/// Both directions have one policy: the shortest life of any key is that of all, in whichever description it stands.
+#[test]
+fn the_shortest_lifetime_is_that_of_both_directions() {
+    let line = |lifetime: Option<u64>| {
+        let key = InlineKey::random(SUITES[0]);
+        let key = lifetime.map_or(key.clone(), |packets| key.with_lifetime(packets).unwrap());
+        Crypto::new(1, SUITES[0], vec![key], Vec::new()).unwrap()
+    };
+    for (ours, theirs, shortest) in
+        [(None, Some(9), 9), (Some(9), None, 9), (Some(9), Some(7), 7), (Some(7), Some(9), 7), (None, None, 1 << 48)]
+    {
+        let transport = agreement::sdes(&line(ours), &line(theirs)).unwrap();
+        let (rtp, rtcp) = keyed(&transport).packets_left().unwrap();
+        assert_eq!((rtp, rtcp), (shortest, shortest.min(1 << 31)));
+    }
+}
+
 #[test]
 fn an_address_of_zeros_holds() {
     let us = side(vec![audio(Security::clear())]);
