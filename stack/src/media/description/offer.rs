@@ -127,7 +127,8 @@ fn accept_line(
         return Err(DescriptionError::RtcpMux { line });
     }
     let formats = common(&offered.formats, &answered.formats);
-    if formats.is_empty() || formats.len() < answered.formats.len() {
+    // Others that were not offered may stand beside (RFC 3264 section 6.1); they are not sent.
+    if formats.is_empty() {
         return Err(DescriptionError::NoCommonFormat { line });
     }
     let transport = accept_keys(line, offered, answered)?;

@@ -227,6 +227,51 @@ fn an_answer_takes_one_line_that_was_offered() {
     assert_eq!(accept(&[&own]), Err(DescriptionError::Crypto { line: 0, error: CryptoError::KeyTwice }));
 }
 
+/// Answers with something else in a line's place, on in one that was off, or with none of the formats.
+#[test]
+fn an_answer_has_the_offer_s_lines() {
+    let us = side(vec![audio(Security::clear())]);
+    let offer = us.offer().unwrap();
+    let accept = |line: &str| accept_answer(&offer, &Description::read(&text(&[line])).unwrap(), &us);
+    let negotiated = accept("m=audio 5000 RTP/AVP 9 0").unwrap();
+    let formats = negotiated.streams().next().unwrap().formats();
+    assert_eq!(formats, [AgreedFormat { receiving: Format::pcmu(), sending: Format::pcmu() }]);
+    let error = |line: &str| accept(line).unwrap_err();
+    assert_eq!(error("m=audio 5000 RTP/AVP 9"), DescriptionError::NoCommonFormat { line: 0 });
+    assert_eq!(error("m=audio 5000 RTP/AVP 99"), DescriptionError::NoCommonFormat { line: 0 });
+    for line in ["m=video 5000 RTP/AVP 31", "m=video 0 RTP/AVP 31", "m=text 0 RTP/AVP 31"] {
+        assert_eq!(error(line), DescriptionError::Kind { line: 0, expected: Kind::Audio }, "{line}");
+    }
+    let mut us = us.clone();
+    us.streams_mut().for_each(|stream| stream.set_off(true));
+    let off = us.offer().unwrap();
+    for line in ["m=audio 5000 RTP/AVP 0", "m=audio 5000 RTP/X 0"] {
+        let result = accept_answer(&off, &Description::read(&text(&[line])).unwrap(), &us);
+        assert_eq!(result.unwrap_err(), DescriptionError::Malformed { line: 0, what: "port 0, as it was offered" });
+    }
+}
+
+/// What a program puts together is checked as what is read is.
+#[test]
+fn a_crypto_line_of_ours_is_one_that_can_be_read() {
+    let key = InlineKey::random(SUITES[0]);
+    let new = |profile, parameter: Option<SessionParameter>| {
+        Crypto::new(1, profile, vec![key.clone()], parameter.into_iter().collect()).unwrap_err()
+    };
+    assert!(matches!(new(SUITES[1], None), CryptoError::Srtp(crate::srtp::SrtpError::KeyProfile { .. })));
+    let null = Profile::NullHmacSha1_80;
+    assert_eq!(new(null, None), CryptoError::Suite { got: null.name().into() });
+    let text = |text: &str| SessionParameter::Extension { is_optional: false, text: text.into() };
+    let rate = SessionParameter::KeyDerivationRate { exponent: 25 };
+    let window = SessionParameter::WindowSizeHint { packets: 63 };
+    for wrong in [rate, window, text("a b"), text("a\r\nb"), text(""), text("-a"), text("WSH=64"), text("UNENCRYPTED_SRTP")] {
+        let shown = format!("{wrong:?}");
+        assert!(matches!(new(SUITES[0], Some(wrong)), CryptoError::Malformed { .. } | CryptoError::Parameter { .. }), "{shown}");
+    }
+    let nothing = side(vec![audio(Security::sdes(&[null, Profile::NullHmacSha1_32]))]);
+    assert_eq!(nothing.offer().unwrap_err(), DescriptionError::NoSecurity { line: 0 });
+}
+
 /// Lines keep their places through refusals, new lines of either side and lines that go.
 #[test]
 fn lines_keep_their_places() {
