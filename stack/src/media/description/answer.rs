@@ -133,7 +133,8 @@ fn with_sdes(offered: &Stream, local: &LocalStream) -> Result<Keys, Refusal> {
     Err(refusal)
 }
 
-/// Our line to theirs: a key of our own that lives as long, and a rate of deriving keys which, in a session of ours, both directions have.
+/// Our line to theirs: a key of our own that lives as long, and their rate of deriving keys, since a session has one for both
+/// directions.
 fn answer_crypto(theirs: &Crypto) -> Result<Crypto, super::CryptoError> {
     let key = InlineKey::random(theirs.profile());
     let key = match theirs.lifetime_packets() {

@@ -27,8 +27,8 @@ const STATIC: [(Kind, u8, &str, u32); 13] = [
     (Kind::Video, 34, "H263", 90_000),
 ];
 
-/// Encodings whose rate and channels are fixed: another would be played at the wrong speed. Opus is stereo at 48 kHz in descriptions, whatever it
-/// carries (RFC 7587 section 7).
+/// Encodings whose rate and channels are fixed: another would be played at the wrong speed. Opus is stereo at 48 kHz in descriptions,
+/// whatever it carries (RFC 7587 section 7).
 const FIXED: [(&str, u32, u8); 8] = [
     ("PCMU", 8000, 1),
     ("PCMA", 8000, 1),
@@ -64,8 +64,8 @@ impl Format {
     /// Any format.
     ///
     /// # Errors
-    /// [`DescriptionError::PayloadType`] past 127, or what RTCP would be taken for beside it (RFC 5761 section 4), [`DescriptionError::Encoding`],
-    /// [`DescriptionError::ClockRate`], [`DescriptionError::Channels`].
+    /// [`DescriptionError::PayloadType`] past 127, or what RTCP would be taken for beside it (RFC 5761 section 4),
+    /// [`DescriptionError::Encoding`], [`DescriptionError::ClockRate`], [`DescriptionError::Channels`].
     pub fn new(payload_type: u8, encoding: &str, clock_rate_hz: u32, channels: u8) -> Result<Self, DescriptionError> {
         // From 64 to 95 a packet could be RTCP, whether or not they share a port today.
         if payload_type > 127 || (64..=95).contains(&payload_type) {

@@ -9,7 +9,7 @@ use crate::srtp::{Profile, Session};
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// An offer from anyone: it is refused, or reads back as it was written; and its answer has its lines, in their order, none of them
-/// less protected than what was asked for. Answers take no random numbers that matter, so that the same bytes do the same.
+/// less protected than what was asked for.
 pub fn offer(bytes: &[u8]) {
     let Ok(offer) = Description::read(bytes) else { return };
     reads_back(&offer);
@@ -27,7 +27,8 @@ pub fn offer(bytes: &[u8]) {
     }
 }
 
-/// The value of any `a=crypto` line: it is refused, or reads back as it was written, and where its policy is one of ours, its keys are for it.
+/// The value of any `a=crypto` line: it is refused, or reads back as it was written, and where its policy is one of ours, its keys are
+/// for it.
 pub fn crypto(bytes: &[u8]) {
     let Ok(value) = std::str::from_utf8(bytes) else { return };
     let Ok(crypto) = value.parse::<Crypto>() else { return };
