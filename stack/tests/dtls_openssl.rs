@@ -77,7 +77,7 @@ async fn handshake(
     let ours = socket.local_addr().unwrap();
     let config = config(versions);
     let expected = Fingerprint::of(FingerprintHash::Sha256, &identity.certificate_der).into();
-    let free = std::net::UdpSocket::bind(loopback(0)).unwrap().local_addr().unwrap();
+    let free = UdpSocket::bind(loopback(0)).await.unwrap().local_addr().unwrap();
     let (openssl, peer) = match role {
         Role::Client => (Openssl::start(false, free, identity, profile, export_len), Some(free)),
         Role::Server => (Openssl::start(true, ours, identity, profile, export_len), None),

@@ -1,11 +1,12 @@
 //! openssl as a peer: its programs `s_client` and `s_server`, which print the keys that they export.
 
+use sim::sync::channel::{Receiver, bounded};
+use sim::thread;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 /// Whether there is an openssl 3 that knows DTLS 1.2, or a visible line that says why not.
@@ -46,6 +47,9 @@ impl Drop for Identity {
     }
 }
 
+/// So many lines it is ahead of who reads them.
+const LINES_MAX: usize = 64;
+
 /// openssl at work. It is killed with this.
 pub(crate) struct Openssl {
     program: Child,
@@ -76,9 +80,9 @@ impl Openssl {
         }
         command.current_dir(&identity.folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut program = command.spawn().unwrap();
-        let (sender, lines) = channel();
+        let (sender, lines) = bounded(LINES_MAX);
         let said = BufReader::new(program.stdout.take().unwrap());
-        std::thread::spawn(move || said.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        thread::spawn(move || said.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
         let openssl = Openssl { _stdin: program.stdin.take().unwrap(), program, lines };
         if !is_client {
             openssl.line(|line| line.contains("ACCEPT").then_some(())).expect("it listens");
