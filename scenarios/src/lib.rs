@@ -6,12 +6,16 @@
 pub mod acquire_call;
 mod call_crossing;
 pub mod canary;
+#[cfg(test)]
+#[path = "../../stack/src/corpus.rs"]
+mod corpus;
 pub mod dialog_destroy;
 pub mod double_clock_stop;
 pub mod dtls_crypto;
 mod endpoint_oracle;
 pub mod exhibit;
 pub mod feedback_as_rtp;
+pub mod handshake_under_harm;
 mod inputs;
 pub mod pairs;
 pub mod pjsua_lock_order;

@@ -181,10 +181,11 @@ pub(crate) fn fire_if_quiet() {
 /// On loom, where a thread has ended: loom would find by itself that now nothing can run, but where [`in_loom`] does not see it.
 #[cfg(feature = "loom")]
 pub(crate) fn fail_if_stuck() {
-    if crate::engine::current() == Engine::Loom && crate::explore::loom::timers_are_idle() {
-        if let Some(finding) = with(|run| (run.is_quiet() && run.unfinished().next().is_some()).then(|| run.stuck())) {
-            run::fail(finding);
-        }
+    if crate::engine::current() == Engine::Loom
+        && crate::explore::loom::timers_are_idle()
+        && let Some(finding) = with(|run| (run.is_quiet() && run.unfinished().next().is_some()).then(|| run.stuck()))
+    {
+        run::fail(finding);
     }
 }
 
