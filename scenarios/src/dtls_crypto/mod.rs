@@ -263,8 +263,8 @@ mod tests {
         ];
         let (mut sent, mut in_flight, mut said) = (0, BTreeMap::new(), Vec::new());
         while !ends.iter().all(Association::is_keyed) || !in_flight.is_empty() {
-            for from in 0..2 {
-                while let Some(action) = ends[from].poll() {
+            for (from, end) in ends.iter_mut().enumerate() {
+                while let Some(action) = end.poll() {
                     let Action::Transmit(datagram) = action else {
                         assert!(matches!(action, Action::Keyed(_)), "{action:?}");
                         continue;
