@@ -153,6 +153,14 @@ impl Call {
         self.now = until;
     }
 
+    /// Each is keyed, or says why not.
+    fn expect_an_end(&self) {
+        assert!(self.ends.iter().all(|end| end.keys.is_empty() == end.failed.is_some()));
+        if self.ends.iter().all(|end| end.failed.is_none()) {
+            self.expect_keys();
+        }
+    }
+
     fn expect_keys(&self) {
         let [client, server] = &self.ends;
         assert_eq!((&client.failed, &server.failed), (&None, &None));
@@ -205,7 +213,12 @@ fn a_link_that_loses_a_third_and_does_worse_only_takes_longer() {
                 for seed in 0..20 {
                     let mut call = Call::new(&client, &server, link, seed);
                     call.run_for(Duration::from_secs(40));
-                    call.expect_keys();
+                    match link.corrupts {
+                        0 => call.expect_keys(),
+                        // A client of DTLS 1.3 is done before its server is: what it said last may be harmed, which ends the server's
+                        // attempt, and nothing has the client begin anew.
+                        _ => call.expect_an_end(),
+                    }
                     assert!(call.lens.iter().all(|len| *len <= mtu_bytes), "an MTU of {mtu_bytes}");
                 }
             }

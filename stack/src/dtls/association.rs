@@ -332,8 +332,8 @@ impl Association {
 
     fn settle(&mut self, outcome: Outcome, is_keyed: bool, now: Instant) {
         match (outcome, is_keyed) {
-            (Outcome::GoesOn, _) => {}
-            (Outcome::Keyed(keys), _) => {
+            (Outcome::GoesOn, _) | (Outcome::Keyed(_), true) => {}
+            (Outcome::Keyed(keys), false) => {
                 // What it replaces has nothing to say any more.
                 self.keyed = self.attempt.take();
                 if let Some(keyed) = &mut self.keyed {
@@ -347,11 +347,14 @@ impl Association {
                 self.actions.push_back(Action::Closed);
                 self.end();
             }
+            // What a client said last was never confirmed: the server may have no keys.
+            (Outcome::Starved, true) if self.role == Role::Client && self.state == State::Waiting => {
+                self.keep_quiet();
+                self.begin_exchange(now);
+            }
             // The keys are good all the same; it says no more.
             (Outcome::Died(_) | Outcome::Starved | Outcome::Refused(_) | Outcome::Failed(_), true) => {
-                if let Some(keyed) = &mut self.keyed {
-                    keyed.due = None;
-                }
+                self.keep_quiet();
             }
             (Outcome::Failed(error), false) => self.fail(error),
             // Once, it may have been harmed on its way, or be anybody's.
@@ -360,6 +363,13 @@ impl Association {
             (Outcome::Starved, false) => self.lose_attempt(None, now),
             // Before anybody is known: it may be anybody's.
             (Outcome::Closed, false) => self.lose_attempt(Some(DtlsError::Closed), now),
+        }
+    }
+
+    /// The association that gave the keys is not called any more by itself.
+    fn keep_quiet(&mut self) {
+        if let Some(keyed) = &mut self.keyed {
+            keyed.due = None;
         }
     }
 

@@ -33,7 +33,7 @@ pub struct Settings {
     pub mtu_bytes: usize,
     /// How long a handshake may take in all, with every new beginning: 100 ms to 10 min.
     pub deadline: Duration,
-    /// How long one attempt may take before another is made: 100 ms to 10 min.
+    /// How long one attempt of a client may take before it makes another: 100 ms to 10 min.
     pub attempt: Duration,
     /// How long the first answer to a flight is waited for, which doubles from flight to flight: 20 ms to 10 s.
     pub retransmit_after: Duration,
@@ -68,7 +68,8 @@ pub struct DtlsConfig {
     certificate: Arc<Certificate>,
     settings: Settings,
     crypto: Option<Arc<dyn Crypto>>,
-    shared: Arc<Config>,
+    /// Of a client and of a server.
+    shared: [Arc<Config>; 2],
     clock: LibraryClock,
 }
 
@@ -97,8 +98,8 @@ impl DtlsConfig {
 
     fn with(certificate: Certificate, settings: Settings, crypto: Option<Arc<dyn Crypto>>) -> Result<Self, DtlsError> {
         settings.check()?;
-        let shared = settings.to_library(None)?;
-        let clock = LibraryClock::new(&shared, &certificate.to_library());
+        let shared = [settings.to_library(Role::Client, None)?, settings.to_library(Role::Server, None)?];
+        let clock = LibraryClock::new(&shared[0], &certificate.to_library());
         Ok(DtlsConfig { certificate: Arc::new(certificate), settings, crypto, shared, clock })
     }
 
@@ -119,8 +120,8 @@ impl DtlsConfig {
     /// A new association of the library's.
     pub(super) fn begin(&self, role: Role, number: u64, now: Instant) -> Result<Dtls, DtlsError> {
         let config = match &self.crypto {
-            None => Arc::clone(&self.shared),
-            Some(crypto) => self.settings.to_library(Some(crypto.for_association(role, number)))?,
+            None => Arc::clone(&self.shared[usize::from(role == Role::Server)]),
+            Some(crypto) => self.settings.to_library(role, Some(crypto.for_association(role, number)))?,
         };
         let (certificate, now): (DtlsCertificate, _) = (self.certificate.to_library(), self.clock.to_library(now));
         let mut dtls = match self.settings.versions {
@@ -148,7 +149,7 @@ impl Settings {
         within("a retransmission's time in ms", 20, 10_000, ms(self.retransmit_after))
     }
 
-    fn to_library(self, crypto: Option<(CryptoProvider, u64)>) -> Result<Arc<Config>, DtlsError> {
+    fn to_library(self, role: Role, crypto: Option<(CryptoProvider, u64)>) -> Result<Arc<Config>, DtlsError> {
         let builder = Config::builder()
             .mtu(self.mtu_bytes)
             .max_queue_rx(RECORDS_MAX)
@@ -158,7 +159,8 @@ impl Settings {
             .use_server_cookie(self.asks_for_cookie)
             .flight_start_rto(self.retransmit_after)
             .flight_retries(RETRIES)
-            .handshake_timeout(self.attempt);
+            // A server has nothing to begin anew without the client, which may think itself done.
+            .handshake_timeout(if role == Role::Client { self.attempt } else { self.deadline });
         let builder = match crypto {
             None => builder,
             Some((provider, seed)) => builder.with_crypto_provider(provider).dangerously_set_rng_seed(seed),
