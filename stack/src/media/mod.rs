@@ -3,3 +3,4 @@
 pub mod clock;
 pub mod codec;
 pub mod description;
+pub mod sound;
