@@ -114,6 +114,19 @@ impl UdpSocket {
         }
     }
 
+    /// Sends a datagram at once, or not at all.
+    ///
+    /// # Errors
+    /// `WouldBlock` in production if the system's buffer is full; else as [`UdpSocket::send_to`].
+    #[track_caller]
+    pub fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<usize> {
+        match &self.0 {
+            Raw::Real(socket) => socket.try_send_to(bytes, to),
+            #[cfg(feature = "model")]
+            Raw::Simulated(socket) => socket.send_to(bytes, to, Location::caller()),
+        }
+    }
+
     /// Sends to the peer that the socket is connected to.
     ///
     /// # Errors

@@ -73,6 +73,16 @@ impl Policy {
         self.profile
     }
 
+    /// Whether RTP is encrypted.
+    pub fn encrypts_rtp(&self) -> bool {
+        self.encrypts_rtp && !self.profile.is_null()
+    }
+
+    /// Whether RTCP is encrypted.
+    pub fn encrypts_rtcp(&self) -> bool {
+        self.encrypts_rtcp && !self.profile.is_null()
+    }
+
     /// With a replay window of so many packets, for RTP and RTCP each.
     ///
     /// # Errors

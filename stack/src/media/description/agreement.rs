@@ -33,7 +33,7 @@ impl Negotiated {
 pub struct NegotiatedLine {
     pub(super) agreed: Result<Agreed, Refusal>,
     /// Which of our lines it is.
-    pub(super) local: Option<usize>,
+    pub(in crate::media) local: Option<usize>,
     /// How it is written when it is off.
     pub(super) off: OtherLine,
 }
