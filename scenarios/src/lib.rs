@@ -17,6 +17,7 @@ pub mod exhibit;
 pub mod feedback_as_rtp;
 pub mod handshake_under_harm;
 mod inputs;
+pub mod media_call;
 pub mod pairs;
 pub mod pjsua_lock_order;
 pub mod program;
@@ -59,6 +60,7 @@ pub fn exhibits() -> Vec<Exhibit> {
         timer_cancel::exhibit(),
         work_held::exhibit(),
         queue_full::exhibit(),
+        media_call::exhibit(),
     ]
 }
 

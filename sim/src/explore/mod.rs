@@ -59,7 +59,7 @@ impl Check {
             schedules: matches!(engine, Engine::Shuttle | Engine::Real).then_some(1_000),
             budget: None,
             detectors: Detectors::ON,
-            stack_size_bytes: 256 * 1024,
+            stack_size_bytes: 1024 * 1024,
             shrink: true,
         }
     }
@@ -105,7 +105,7 @@ impl Check {
         self
     }
 
-    /// The stack of each thread of the body, in bytes (256 KiB unless said).
+    /// The stack of each thread of the body, in bytes (1 MiB unless said: a handshake of DTLS needs more than 128 KiB).
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size_bytes = bytes;
         self

@@ -261,6 +261,11 @@ impl Simulated {
 
     pub(super) fn send_to(&self, bytes: &[u8], to: SocketAddr, site: &'static Location<'static>) -> io::Result<usize> {
         self.point(Op::Send, site);
+        let tapped = with(|run| run.net.tap.clone().map(|tap| (tap, run.net.sockets[self.number as usize].local)));
+        // What it finds ends the run, which nobody may be in the middle of.
+        if let Some((tap, from)) = tapped {
+            (tap.0)(from, to, bytes);
+        }
         let _given = with(|run| run.send(me(), self.number, to, bytes, site))?;
         #[cfg(feature = "turmoil")]
         if let Some(carrier) = &self.carrier {
