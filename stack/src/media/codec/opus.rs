@@ -142,13 +142,14 @@ impl fmt::Debug for Opus {
 
 /// What is worth sending to who plays at this rate.
 fn bandwidth(playback_rate_hz: u32) -> Bandwidth {
-    match playback_rate_hz {
-        ..=8000 => Bandwidth::Narrowband,
-        ..=12_000 => Bandwidth::Mediumband,
-        ..=16_000 => Bandwidth::Wideband,
-        ..=24_000 => Bandwidth::Superwideband,
-        _ => Bandwidth::Fullband,
-    }
+    let narrower = [
+        (8000, Bandwidth::Narrowband),
+        (12_000, Bandwidth::Mediumband),
+        (16_000, Bandwidth::Wideband),
+        (24_000, Bandwidth::Superwideband),
+    ];
+    let of_rate = narrower.into_iter().find(|(rate_hz, _)| playback_rate_hz <= *rate_hz);
+    of_rate.map_or(Bandwidth::Fullband, |(_, bandwidth)| bandwidth)
 }
 
 fn library(error: opus::Error) -> CodecError {
