@@ -1,8 +1,8 @@
 //! Opus (RFC 6716, RFC 7587), by libopus.
 //!
-//! The crate `opus` binds it: its calls take slices and are safe, it has been kept for ten years, and it brings the library's source
-//! (1.6 at the time), so that what the tests hear is what everybody hears. Opus computes with floats, with the instructions that the
-//! processor has: payloads are those of one machine.
+//! The crate `opus` binds it: its calls take slices and are safe, and it brings the library's source (1.6 at the time), so that it is one
+//! version wherever it is built. Opus computes with floats, with the instructions that the processor has: payloads are not the same on
+//! every machine, and are not for what a run is replayed by. Packets are never left away while nobody speaks (DTX).
 
 use super::{AudioCodec, CodecError, OPUS_BITRATES_BPS, OpusParameters};
 use opus::{Application, Bandwidth, Bitrate, Channels, Decoder, Encoder};

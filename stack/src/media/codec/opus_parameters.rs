@@ -127,9 +127,12 @@ mod tests {
             prop_assert_eq!(OpusParameters::read(format.parameters()), wishes);
         }
 
+        /// Any text with numbers of any length where numbers are expected.
         #[test]
-        fn any_text_is_read(text: String) {
+        fn any_text_is_read(before: String, rate in "[-+0-9]{0,12}", after: String) {
+            let text = format!("{before};maxplaybackrate={rate};maxaveragebitrate={rate};{after}");
             let read = OpusParameters::read(Some(&text));
+            prop_assert!((OPUS_PLAYBACK_RATES_HZ.0..=OPUS_PLAYBACK_RATES_HZ.1).contains(&read.playback_rate_hz_max));
             prop_assert!(read.bitrate_bps_max.is_none_or(|bps| (OPUS_BITRATES_BPS.0..=OPUS_BITRATES_BPS.1).contains(&bps)));
         }
     }
