@@ -129,8 +129,9 @@ fn keys(offered: &Stream, local: &LocalStream) -> Result<Keys, Refusal> {
 fn with_dtls(offered: &Stream, local: &LocalStream, own: &Fingerprint, theirs: &Fingerprints) -> Result<Keys, Refusal> {
     let before = local.keying.as_ref().and_then(Keying::dtls);
     let ours = Fingerprints::from(own.clone());
-    // Without names there is nothing to ask for a new one with: the other side would go on.
-    let renews = local.renews && offered.tls_id.is_some();
+    // Without names, known to both before, there is nothing to ask for a new one with: the other side would go on.
+    let has_names = offered.tls_id.is_some() && before.is_some_and(|before| before.their_id.is_some());
+    let renews = local.renews && has_names;
     let offer = offered.setup.unwrap_or(Setup::OFFER_DEFAULT);
     let kept = before.filter(|before| !renews && before.goes_on(&ours, None, offered));
     // An offer that leaves us another role means a new association too.
@@ -145,9 +146,9 @@ fn with_dtls(offered: &Stream, local: &LocalStream, own: &Fingerprint, theirs: &
         theirs: theirs.clone(),
         our_id: tls_id.clone(),
         their_id: offered.tls_id.clone(),
-        remote: DtlsKeying::place(before, offered),
+        remote: offered.rtp,
     };
-    let keyed = Keyed::dtls(keying, kept.is_none());
+    let keyed = Keyed::dtls(keying, kept);
     Ok(Keys { fingerprint: Some(own.clone()), setup: Some(setup), tls_id, ..Keys::of(keyed) })
 }
 

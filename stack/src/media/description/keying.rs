@@ -76,7 +76,9 @@ impl Keyed {
         Ok(Keyed { transport, keying: Keying::Sdes(Box::new(keying)) })
     }
 
-    pub(super) fn dtls(keying: DtlsKeying, is_new: bool) -> Self {
+    pub(super) fn dtls(keying: DtlsKeying, before: Option<&DtlsKeying>) -> Self {
+        let is_new = before.is_none();
+        let keying = before.map_or(keying.clone(), |before| keying.going_on(before));
         let transport = Transport::Dtls { role: keying.role, fingerprints: keying.theirs.clone(), is_new };
         Keyed { transport, keying: Keying::Dtls(Box::new(keying)) }
     }
@@ -153,24 +155,25 @@ impl DtlsKeying {
     /// A side that does not name associations says by being at another address that it wants a new one (RFC 8842 section 4); that it is
     /// nowhere is a hold.
     pub(super) fn goes_on(&self, ours: &Fingerprints, our_id: Option<&TlsId>, theirs: &Stream) -> bool {
-        let is_in_place = theirs.rtp.ip().is_unspecified() || theirs.rtp == self.remote;
-        // One that says no names does not know that ours has changed either.
+        let is_held = theirs.rtp.ip().is_unspecified() || self.remote.ip().is_unspecified();
+        let is_in_place = is_held || theirs.rtp == self.remote;
         let are_names_kept = match (&theirs.tls_id, &self.their_id) {
-            (None, _) => is_in_place,
-            (Some(id), before) => {
-                let is_theirs_kept = before.as_ref().map_or(is_in_place, |before| before == id);
-                is_theirs_kept && our_id.is_none_or(|id| self.our_id.as_ref() == Some(id))
-            }
+            (Some(id), Some(before)) => id == before && our_id.is_none_or(|id| self.our_id.as_ref() == Some(id)),
+            // One that says no names does not know that ours has changed, and one that says its first had not heard ours before.
+            (None, _) | (_, None) => is_in_place,
         };
         let are_theirs_kept = theirs.fingerprints.as_ref().is_some_and(|theirs| theirs.is_same_set(&self.theirs));
         are_names_kept && are_theirs_kept && ours.is_same_set(&self.ours)
     }
 
-    /// Where the other side is from now on: one that is held is where it was.
-    pub(super) fn place(before: Option<&DtlsKeying>, theirs: &Stream) -> SocketAddr {
-        match before {
-            Some(before) if theirs.rtp.ip().is_unspecified() => before.remote,
-            _ => theirs.rtp,
+    /// The same, if it is the association that there was: it keeps its names, though they are not said each time. One that is held is
+    /// where it was.
+    pub(super) fn going_on(mut self, before: &DtlsKeying) -> Self {
+        self.our_id = before.our_id.clone().or(self.our_id);
+        self.their_id = before.their_id.clone().or(self.their_id);
+        if self.remote.ip().is_unspecified() {
+            self.remote = before.remote;
         }
+        self
     }
 }

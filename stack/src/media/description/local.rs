@@ -177,8 +177,8 @@ impl LocalStream {
     }
 
     /// Asks for other keys: the next offer or answer has new ones of SDES, or the name of a new DTLS association. It is asked until it
-    /// has been [settled](Local::settle): who does not name associations has a new one only with another certificate, of either side, and
-    /// an answerer can name a new one only if the offerer named one.
+    /// has been [settled](Local::settle): where associations have no names, there is a new one only with another certificate, of either
+    /// side, and names that were not said before are those of the association that there is.
     pub fn renew_keys(&mut self) {
         self.renews = true;
     }

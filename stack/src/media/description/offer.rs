@@ -177,16 +177,16 @@ fn accept_keys(line: usize, offered: &Stream, answered: &Stream, before: Option<
     let before = before.and_then(Keying::dtls);
     // An answer that turns the roles round means a new association, whatever else it says.
     let goes_on = |before: &DtlsKeying| before.role == role && before.goes_on(ours, offered.tls_id.as_ref(), answered);
-    let is_new = !before.is_some_and(goes_on);
+    let kept = before.filter(|before| goes_on(before));
     let keying = DtlsKeying {
         role,
         ours: ours.clone(),
         theirs: theirs.clone(),
         our_id: offered.tls_id.clone(),
         their_id: answered.tls_id.clone(),
-        remote: DtlsKeying::place(before, answered),
+        remote: answered.rtp,
     };
-    Ok(Keyed::dtls(keying, is_new))
+    Ok(Keyed::dtls(keying, kept))
 }
 
 /// RFC 4568 section 5.1.3: one line, of a tag and suite that were offered, with a key of its own.
