@@ -1,8 +1,11 @@
 //! DTLS-SRTP with openssl 3 on loopback, each side as client and as server: both have the same keys, or we say why there are none.
 
+#[path = "peers/exported_keys.rs"]
+mod exported_keys;
 #[path = "peers/openssl.rs"]
 mod openssl;
 
+use exported_keys::{exported_len, keys_of};
 use openssl::{Identity, Openssl, is_installed};
 use sim::net::UdpSocket;
 use sim::time::{Duration, Instant};
@@ -10,7 +13,7 @@ use sim::{task, time};
 use stack::dtls::{
     Action, Association, Certificate, DtlsConfig, DtlsError, Fingerprint, FingerprintHash, Keys, Role, Settings, Versions,
 };
-use stack::srtp::{MasterKey, Profile};
+use stack::srtp::Profile;
 use std::net::SocketAddr;
 
 /// The profiles as openssl calls them.
@@ -97,28 +100,16 @@ fn both_sides_have_the_same_keys() {
         for (name, profile) in PROFILES {
             for role in [Role::Client, Role::Server] {
                 for versions in [Versions::Any, Versions::Dtls12] {
-                    let export_len = 2 * (profile.key_len() + profile.salt_len());
-                    let (keys, openssl) = task::block_on(handshake(role, versions, &identity, name, export_len));
+                    let (keys, openssl) = task::block_on(handshake(role, versions, &identity, name, exported_len(profile)));
                     let keys = keys.unwrap_or_else(|error| panic!("{name}, {role:?}, {versions:?}: {error}"));
                     let exported = openssl.exported().expect("openssl prints its keys");
                     assert_eq!((keys.profile(), exported.profile.as_deref()), (profile, Some(name)));
-                    let (client, server) = theirs(profile, &exported.keys);
-                    let (sending, receiving) = if role == Role::Client { (client, server) } else { (server, client) };
+                    let (sending, receiving) = keys_of(role, profile, &exported.keys);
                     assert!(keys.sending().is_same_key(&sending) && keys.receiving().is_same_key(&receiving), "{name}, {role:?}");
                 }
             }
         }
     }
-}
-
-/// The client's and the server's key of what openssl exports (RFC 5764 section 4.2).
-fn theirs(profile: Profile, exported: &[u8]) -> (MasterKey, MasterKey) {
-    let (keys, salts) = exported.split_at(2 * profile.key_len());
-    let key = |side: usize| {
-        let (key_len, salt_len) = (profile.key_len(), profile.salt_len());
-        MasterKey::new(profile, &keys[side * key_len..][..key_len], &salts[side * salt_len..][..salt_len]).unwrap()
-    };
-    (key(0), key(1))
 }
 
 #[test]

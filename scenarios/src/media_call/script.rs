@@ -125,8 +125,10 @@ async fn go_through(
             party.call.rekey()?;
             party.rekeyed(HANDSHAKE * 2).await?;
         }
-        // The keys are the offer's.
-        Keying::Sdes => offer(party, to, from).await?,
+        Keying::Sdes => {
+            (0..2).try_for_each(|line| party.call.renew_keys(line))?;
+            offer(party, to, from).await?;
+        }
     }
     time::sleep_for(HOLD).await;
     Ok(())
