@@ -10,6 +10,10 @@ use stack::media::transport::TransportEvent;
 use std::net::{IpAddr, Ipv4Addr};
 
 const RATE_HZ: u32 = 8000;
+/// It takes less than a second. This only turns a hang into a failure.
+const HANG: Duration = Duration::from_secs(60);
+/// So many packets would have come in it.
+const QUIET: Duration = Duration::from_millis(300);
 
 pub(crate) struct Side {
     pub(crate) call: MediaCall,
@@ -48,12 +52,32 @@ impl Side {
         self.call.add(line, Box::new(maker)).await.unwrap();
     }
 
-    pub(crate) fn expect_heard(&self, tone_hz: u32) {
-        let heard = self.heard.samples();
-        // A frame that is held or left out turns the phase, so short pieces are looked at.
-        let pieces = heard.chunks_exact(400);
-        let (all, with_tone) = (pieces.len(), pieces.filter(|piece| has_tone(piece, tone_hz, RATE_HZ)).count());
-        assert!(2 * with_tone > all && all > 4, "{with_tone} of {all} pieces have a tone of {tone_hz} Hz");
+    /// Waits until pieces of a tone are heard: a frame that is held or left out turns the phase, so pieces are short.
+    pub(crate) async fn hears(&self, tone_hz: u32) {
+        until("the tone is heard", || {
+            let heard = self.heard.samples();
+            heard.chunks_exact(400).filter(|piece| has_tone(piece, tone_hz, RATE_HZ)).count() >= 5
+        })
+        .await;
+    }
+
+    /// Waits until so many more packets have come.
+    pub(crate) async fn receives(&self, packets: u64) {
+        let before = self.report().received_packets;
+        until("packets come", || self.report().received_packets >= before + packets).await;
+    }
+
+    /// Waits until packets have stopped coming.
+    pub(crate) async fn receives_no_more(&self) {
+        let (mut last, mut since) = (self.report().received_packets, Instant::now());
+        until("packets stop coming", || {
+            let now = self.report().received_packets;
+            if now != last {
+                (last, since) = (now, Instant::now());
+            }
+            since.elapsed() >= QUIET
+        })
+        .await;
     }
 
     pub(crate) fn report(&self) -> StreamReport {
@@ -69,6 +93,14 @@ impl Side {
                 return;
             }
         }
+    }
+}
+
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + HANG;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "expected that {what} within {HANG:?}");
+        sim::time::sleep_for(Duration::from_millis(5)).await;
     }
 }
 
