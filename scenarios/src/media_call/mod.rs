@@ -11,19 +11,21 @@
 //! The property: the call ends keyed and talking, or with a typed reason, within its deadlines; no datagram carries in clear what was to be
 //! protected; nothing is left when it has ended, and nothing hangs.
 
-mod party;
-mod script;
-mod weather;
+pub mod call;
 
 use crate::exhibit::{Exhibit, Expected, MustSee, On, Subject};
-use party::Keying;
-use script::{Setting, call};
+use call::{Keying, Setting, Weather, call, call_tapped};
 use sim::StrategyName;
-use weather::Weather;
+use std::net::SocketAddr;
 
 /// The call of the figures: DTLS, in fair weather.
 pub fn fair() {
     call(Setting { keying: Keying::Dtls, weather: Weather::Fair });
+}
+
+/// The same, with `tap` called for each datagram: from where, to where, and its bytes.
+pub fn fair_tapped(tap: impl Fn(SocketAddr, SocketAddr, &[u8]) + 'static) {
+    call_tapped(Setting { keying: Keying::Dtls, weather: Weather::Fair }, tap);
 }
 
 fn fair_sdes() {
@@ -79,5 +81,31 @@ pub fn exhibit() -> Exhibit {
                 )
             },
         ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::call::by_bytes::any_bytes;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+        #[test]
+        fn it_goes_through_whatever_is_chosen(bytes in proptest::collection::vec(any::<u8>(), 0..2_000)) {
+            any_bytes(&bytes);
+        }
+
+        /// Bytes of which most are dull, so that the run gets far.
+        #[test]
+        fn it_goes_through_where_little_happens(bytes in proptest::collection::vec(prop_oneof![9 => Just(0), 1 => any::<u8>()], 0..6_000)) {
+            any_bytes(&bytes);
+        }
+    }
+
+    #[test]
+    fn the_corpus_holds() {
+        crate::corpus::each("media_call", any_bytes);
     }
 }

@@ -29,8 +29,10 @@ const VIDEO_TICK: u32 = 6_000;
 
 /// How the call is keyed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Keying {
+pub enum Keying {
+    /// By a handshake.
     Dtls,
+    /// By the signalling.
     Sdes,
 }
 

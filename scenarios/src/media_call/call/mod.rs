@@ -1,7 +1,13 @@
 //! *The call*: setup, 1 s of sound, pictures for 0.5 s, hold, new keys, and both hang up at once.
 
-use super::party::{CNAME, HANDSHAKE, Keying, Party};
-use super::weather::{self, Weather};
+pub mod by_bytes;
+mod party;
+mod weather;
+
+pub use party::Keying;
+pub use weather::Weather;
+
+use party::{CNAME, HANDSHAKE, Party};
 use sim::invariant;
 use sim::net::{self, Host};
 use sim::sync::asynchronous::mpsc;
@@ -12,6 +18,7 @@ use stack::media::call::{CallError, CallReport};
 use stack::media::description::{Description, Direction};
 use stack::media::stream::StreamReport;
 use stack::media::transport::Phase;
+use std::net::SocketAddr;
 
 /// Setup and new keys in the worst weather, what is between them, and a slow machine.
 const CALL_DEADLINE: Duration = Duration::from_secs(300);
@@ -54,14 +61,24 @@ struct Outcome {
 
 /// What is driven.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Setting {
-    pub(super) keying: Keying,
-    pub(super) weather: Weather,
+pub struct Setting {
+    /// How the call is keyed.
+    pub keying: Keying,
+    /// What the network does.
+    pub weather: Weather,
 }
 
 /// The driver: one call.
-pub(super) fn call(setting: Setting) {
-    net::tap(|_, _, bytes| never_clear(bytes));
+pub fn call(setting: Setting) {
+    call_tapped(setting, |_, _, _| {});
+}
+
+/// The same, with somebody who looks at each datagram too.
+pub fn call_tapped(setting: Setting, tap: impl Fn(SocketAddr, SocketAddr, &[u8]) + 'static) {
+    net::tap(move |from, to, bytes| {
+        never_clear(bytes);
+        tap(from, to, bytes);
+    });
     time::bound_slowness(SLOWNESS);
     task::block_on(async move {
         let _operation = sim::operation("call", CALL_DEADLINE);

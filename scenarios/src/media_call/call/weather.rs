@@ -6,7 +6,7 @@ use sim::time::{self, Duration};
 
 /// How bad it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Weather {
+pub enum Weather {
     /// 1 to 5 ms, and nothing else: the setting of the figures.
     Fair,
     /// Up to 30 % loss, bursts, duplicates, reordering, damage, an MTU of 576, up to 5 s without a network one way or both.
