@@ -121,7 +121,8 @@ impl UdpSocket {
     #[track_caller]
     pub fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<usize> {
         match &self.0 {
-            Raw::Real(socket) => socket.try_send_to(bytes, to),
+            // tokio's would not, until it has been told that the socket can be written to, which it is not at first.
+            Raw::Real(socket) => socket2::SockRef::from(socket).send_to(bytes, &to.into()),
             #[cfg(feature = "model")]
             Raw::Simulated(socket) => socket.send_to(bytes, to, Location::caller()),
         }

@@ -1,5 +1,6 @@
 //! Whole media calls of two endpoints in one process, on loopback: offer and answer are handed over in memory.
 
+mod bad_input;
 mod rig;
 
 use rig::{Side, offer, opened};

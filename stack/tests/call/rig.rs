@@ -7,7 +7,7 @@ use stack::media::description::{Description, Direction, Format, Kind, Security};
 use stack::media::sound::{Recording, Tone, has_tone};
 use stack::media::stream::{Content, StreamEvent, StreamReport};
 use stack::media::transport::TransportEvent;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 const RATE_HZ: u32 = 8000;
 /// It takes less than a second. This only turns a hang into a failure.
@@ -24,7 +24,14 @@ pub(crate) struct Side {
 
 impl Side {
     pub(crate) fn new(tone_hz: u32) -> Self {
-        let dtls = DtlsConfig::new(Certificate::generate().unwrap(), Settings::default()).unwrap();
+        Side::with_handshake(tone_hz, Settings::default().deadline)
+    }
+
+    /// One whose handshakes may take so long.
+    pub(crate) fn with_handshake(tone_hz: u32, deadline: Duration) -> Self {
+        let mut settings = Settings::default();
+        settings.deadline = deadline;
+        let dtls = DtlsConfig::new(Certificate::generate().unwrap(), settings).unwrap();
         let setup = CallSetup { dtls: Some(dtls.clone()), ..CallSetup::default() };
         let call = MediaCall::new(setup, tone_hz.into(), IpAddr::V4(Ipv4Addr::LOCALHOST)).unwrap();
         Side { call, dtls, tone_hz, heard: Recording::new(10 * RATE_HZ as usize) }
@@ -78,6 +85,11 @@ impl Side {
             since.elapsed() >= QUIET
         })
         .await;
+    }
+
+    /// Where its one stream listens.
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.call.streams()[0].local_addr().unwrap()
     }
 
     pub(crate) fn report(&self) -> StreamReport {
