@@ -82,15 +82,14 @@ pub fn call_tapped(setting: Setting, tap: impl Fn(SocketAddr, SocketAddr, &[u8])
     time::bound_slowness(SLOWNESS);
     task::block_on(async move {
         let _operation = sim::operation("call", CALL_DEADLINE);
-        let (alice, bob) = (Host::new("alice"), Host::new("bob"));
+        let (alice, bob) = (Host::current(), Host::new("bob"));
         weather::begin(setting.weather, &alice, &bob);
         let (to_bob, from_alice) = mpsc::channel(SIGNALS);
         let (to_alice, from_bob) = mpsc::channel(SIGNALS);
         let parties = [Party::new(&alice, 0, setting.keying), Party::new(&bob, 1, setting.keying)];
         let [calling, called] = parties;
-        let calling = alice.spawn("alice", calls(calling, setting, to_bob, from_bob));
         let called = bob.spawn("bob", answers(called, to_alice, from_alice));
-        let calling = calling.await.expect("a panic ends the run");
+        let calling = calls(calling, setting, to_bob, from_bob).await;
         let called = called.await.expect("a panic ends the run");
         judge(setting, &calling, &called);
     });

@@ -72,10 +72,10 @@ pub fn any_steps(bytes: &[u8]) {
                 let tick = Tick { index: ticks, timestamp_samples, due: now, lateness: Duration::ZERO, skipped: 0 };
                 sent = stream.tick(&mut content, &tick, now);
                 ticks += 1;
-                now = now + Duration::from_millis(20);
+                now += Duration::from_millis(20);
             }
             5 => {
-                now = now + Duration::from_millis(10 * u64::from(*step));
+                now += Duration::from_millis(10 * u64::from(*step));
                 sent = stream.handle_timeout(now);
             }
             6 => stream.set_direction(Direction::ALL[usize::from(step >> 3) % 4], now),
