@@ -10,11 +10,14 @@ use openssl::{Identity, Openssl, is_installed};
 use sim::net::UdpSocket;
 use sim::time::{Duration, Instant};
 use sim::{task, time};
+use stack::buffer::Mbuf;
 use stack::dtls::{
     Action, Association, Certificate, DtlsConfig, DtlsError, Fingerprint, FingerprintHash, Keys, Role, Settings, Versions,
 };
-use stack::srtp::Profile;
+use stack::srtp::{Profile, Session};
 use std::net::SocketAddr;
+use webrtc_srtp::context::Context;
+use webrtc_srtp::protection_profile::ProtectionProfile;
 
 /// The profiles as openssl calls them.
 const PROFILES: [(&str, Profile); 3] = [
@@ -106,9 +109,42 @@ fn both_sides_have_the_same_keys() {
                     assert_eq!((keys.profile(), exported.profile.as_deref()), (profile, Some(name)));
                     let (sending, receiving) = keys_of(role, profile, &exported.keys);
                     assert!(keys.sending().is_same_key(&sending) && keys.receiving().is_same_key(&receiving), "{name}, {role:?}");
+                    media_goes_both_ways(role, profile, &keys, &exported.keys);
                 }
             }
         }
+    }
+}
+
+/// openssl has no SRTP: another implementation of it has the keys that openssl exported.
+fn media_goes_both_ways(role: Role, profile: Profile, keys: &Keys, exported: &[u8]) {
+    let theirs = match profile {
+        Profile::AesCm128HmacSha1_80 => ProtectionProfile::Aes128CmHmacSha1_80,
+        Profile::AeadAes128Gcm => ProtectionProfile::AeadAes128Gcm,
+        _ => ProtectionProfile::AeadAes256Gcm,
+    };
+    let (key_len, salt_len) = (profile.key_len(), profile.salt_len());
+    let context = |side: usize| {
+        let (key, salt) = (&exported[side * key_len..][..key_len], &exported[2 * key_len + side * salt_len..][..salt_len]);
+        Context::new(key, salt, theirs, None, None).unwrap()
+    };
+    // The client's are the first.
+    let (mut hears_us, mut talks_to_us) = match role {
+        Role::Client => (context(0), context(1)),
+        Role::Server => (context(1), context(0)),
+    };
+    let session = Session::new();
+    let one = std::slice::from_ref;
+    session.key(&keys.policy().unwrap(), one(keys.sending()), one(keys.receiving())).unwrap();
+    for number in 0..20 {
+        let mut plain = vec![0x80, 0, 0, number, 0, 0, 0, 0, 0, 0, 0, 7];
+        plain.extend([number; 160]);
+        let mut packet = Mbuf::copy_of(&plain, 0, 64);
+        session.protect(&mut packet).unwrap();
+        assert_eq!(hears_us.decrypt_rtp(packet.bytes()).unwrap(), plain);
+        let mut packet = Mbuf::copy_of(&talks_to_us.encrypt_rtp(&plain).unwrap(), 0, 0);
+        session.unprotect(&mut packet).unwrap();
+        assert_eq!(packet.bytes(), plain);
     }
 }
 
