@@ -5,6 +5,7 @@
 
 pub mod acquire_call;
 mod call_crossing;
+pub mod callback_outlives_stream;
 pub mod canary;
 #[cfg(test)]
 #[path = "../../stack/src/corpus.rs"]
@@ -14,7 +15,9 @@ pub mod double_clock_stop;
 pub mod dtls_crypto;
 mod endpoint_oracle;
 pub mod exhibit;
+pub mod expired_deadline;
 pub mod feedback_as_rtp;
+pub mod handshake_hang;
 pub mod handshake_under_harm;
 mod inputs;
 pub mod media_call;
@@ -30,7 +33,10 @@ pub mod roc_invariants;
 pub mod roc_lost_on_drop;
 pub mod session_close;
 pub mod short_srtcp;
+pub mod spoofed_hello;
 mod srtp_setup;
+pub mod stop_acceptor;
+mod task_stream_setup;
 pub mod thread_loop;
 pub mod timer_cancel;
 mod timer_oracle;
@@ -60,6 +66,11 @@ pub fn exhibits() -> Vec<Exhibit> {
         timer_cancel::exhibit(),
         work_held::exhibit(),
         queue_full::exhibit(),
+        callback_outlives_stream::exhibit(),
+        stop_acceptor::exhibit(),
+        spoofed_hello::exhibit(),
+        handshake_hang::exhibit(),
+        expired_deadline::exhibit(),
         media_call::exhibit(),
     ]
 }

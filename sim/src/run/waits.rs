@@ -66,8 +66,9 @@ impl Run {
         false
     }
 
-    /// A cycle that goes through a condition: `start` waits for one while it holds a lock, and a thread that has notified that condition
-    /// before waits, itself or through others, for that lock. Where nobody wants a lock of the waiter's the wake-up was lost.
+    /// A cycle that goes through a condition: `start` waits for one, and a thread that has notified that condition before waits for a lock,
+    /// itself or through others: for one of the waiter's, or for one of somebody who waits for the waiter's end. Where no lock is wanted
+    /// the wake-up was lost.
     fn cycle_through_condition(&self, start: u32) -> Option<Vec<u32>> {
         let waiter = &self.threads[start as usize];
         let Some((WaitFor::Wakeup(obj), _)) = waiter.waiting else { return None };
@@ -77,20 +78,20 @@ impl Run {
         let notifiers = self.objects[obj.id as usize].notifiers.iter().filter(|notifier| **notifier != start);
         notifiers.into_iter().find_map(|&notifier| {
             let mut path = vec![start, notifier];
-            self.extend_to_lock_of(start, &mut path).then_some(path)
+            self.extend_back_to(start, &mut path, false).then_some(path)
         })
     }
 
-    fn extend_to_lock_of(&self, holder: u32, path: &mut Vec<u32>) -> bool {
+    fn extend_back_to(&self, start: u32, path: &mut Vec<u32>, wanted_lock: bool) -> bool {
         let last = path[path.len() - 1];
-        let wants_lock = matches!(self.threads[last as usize].waiting, Some((WaitFor::Lock(_), _)));
+        let wants_lock = wanted_lock || matches!(self.threads[last as usize].waiting, Some((WaitFor::Lock(_), _)));
         for blocker in self.blockers(last) {
-            if blocker == holder && wants_lock {
+            if blocker == start && wants_lock {
                 return true;
             }
             if !path.contains(&blocker) {
                 path.push(blocker);
-                if self.extend_to_lock_of(holder, path) {
+                if self.extend_back_to(start, path, wants_lock) {
                     return true;
                 }
                 path.pop();
