@@ -12,6 +12,7 @@ mod corpus;
 pub mod dialog_destroy;
 pub mod double_clock_stop;
 pub mod dtls_crypto;
+mod dtls_setup;
 mod endpoint_oracle;
 pub mod exhibit;
 pub mod feedback_as_rtp;
@@ -33,6 +34,7 @@ mod srtp_setup;
 pub mod thread_loop;
 pub mod timer_cancel;
 mod timer_oracle;
+pub mod torn_flush;
 mod toy_cipher;
 pub mod work_held;
 pub mod zrtp_mbuf_growth;
@@ -59,6 +61,7 @@ pub fn exhibits() -> Vec<Exhibit> {
         timer_cancel::exhibit(),
         work_held::exhibit(),
         queue_full::exhibit(),
+        torn_flush::exhibit(),
     ]
 }
 
