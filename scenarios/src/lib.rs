@@ -6,16 +6,20 @@
 pub mod acquire_call;
 mod call_crossing;
 pub mod canary;
+pub mod clear_after_secure;
 #[cfg(test)]
 #[path = "../../stack/src/corpus.rs"]
 mod corpus;
 pub mod dialog_destroy;
 pub mod double_clock_stop;
+pub mod double_close;
+pub mod double_setup;
 pub mod dtls_crypto;
 mod dtls_setup;
 mod endpoint_oracle;
 pub mod exhibit;
 pub mod feedback_as_rtp;
+pub mod flush_overrun;
 pub mod handshake_under_harm;
 mod inputs;
 pub mod pairs;
@@ -24,13 +28,16 @@ pub mod program;
 #[cfg(test)]
 mod programs;
 pub mod queue_full;
+pub mod recv_vs_destroy;
 pub mod rekey_under_rx;
+pub mod reset_after_unlock;
 pub mod retransmit_join;
 pub mod roc_invariants;
 pub mod roc_lost_on_drop;
 pub mod session_close;
 pub mod short_srtcp;
 mod srtp_setup;
+mod stream_setup;
 pub mod thread_loop;
 pub mod timer_cancel;
 mod timer_oracle;
@@ -62,6 +69,12 @@ pub fn exhibits() -> Vec<Exhibit> {
         work_held::exhibit(),
         queue_full::exhibit(),
         torn_flush::exhibit(),
+        flush_overrun::exhibit(),
+        reset_after_unlock::exhibit(),
+        clear_after_secure::exhibit(),
+        recv_vs_destroy::exhibit(),
+        double_close::exhibit(),
+        double_setup::exhibit(),
     ]
 }
 
