@@ -22,6 +22,7 @@ pub mod feedback_as_rtp;
 pub mod flush_overrun;
 pub mod handshake_under_harm;
 mod inputs;
+pub mod media_call;
 pub mod pairs;
 pub mod pjsua_lock_order;
 pub mod program;
@@ -75,6 +76,7 @@ pub fn exhibits() -> Vec<Exhibit> {
         recv_vs_destroy::exhibit(),
         double_close::exhibit(),
         double_setup::exhibit(),
+        media_call::exhibit(),
     ]
 }
 

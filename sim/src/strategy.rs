@@ -128,6 +128,7 @@ pub(crate) enum Strategy {
     Urw(Urw),
     Dfs(Dfs),
     Replay(Replay),
+    Bytes(Bytes),
 }
 
 impl Strategy {
@@ -174,6 +175,7 @@ impl Strategy {
                 replay.next = 0;
                 replay.index = 0;
             }
+            Strategy::Bytes(bytes) => bytes.next = 0,
         }
         true
     }
@@ -187,6 +189,7 @@ impl Strategy {
             Strategy::Urw(urw) => urw.schedule(threads),
             Strategy::Dfs(dfs) => dfs.schedule(threads.len() as u64, preempts) as usize,
             Strategy::Replay(replay) => replay.answer(threads.len() as u64) as usize,
+            Strategy::Bytes(bytes) => bytes.answer(threads.len() as u64) as usize,
         }
     }
 
@@ -198,6 +201,8 @@ impl Strategy {
             }
             Strategy::Dfs(dfs) => return dfs.choose(kind, arity),
             Strategy::Replay(replay) => return replay.answer(arity),
+            Strategy::Bytes(bytes) if kind == Kind::Timer => return bytes.answer_rarely(arity),
+            Strategy::Bytes(bytes) => return bytes.answer(arity),
         };
         match kind {
             Kind::Timer => u64::from(stream.below(EARLY_TIMER_ODDS) == 0),
@@ -214,6 +219,7 @@ impl Strategy {
             }
             Strategy::Dfs(dfs) => return dfs.choose(kind, arity),
             Strategy::Replay(replay) => return replay.answer(arity),
+            Strategy::Bytes(bytes) => return bytes.answer_rarely(arity),
         };
         if stream.below(1 << 32) >= chance.0 {
             return 0;
@@ -230,6 +236,7 @@ impl Strategy {
             }
             Strategy::Dfs(dfs) => return dfs.choose_delivery(packets, time_may_pass),
             Strategy::Replay(replay) => return replay.answer(arity),
+            Strategy::Bytes(bytes) => return bytes.answer(arity),
         };
         match time_may_pass && stream.below(LATE_PACKETS_ODDS) == 0 {
             true => packets,
@@ -482,9 +489,56 @@ impl Replay {
     }
 }
 
+/// Each byte answers one choice: what a fuzzer changes. After the last one every answer is the dull one.
+#[derive(Debug)]
+pub(crate) struct Bytes {
+    bytes: Vec<u8>,
+    next: usize,
+}
+
+/// A byte from here on lets happen what happens rarely: one in sixteen.
+const RARE: u8 = 240;
+
+impl Bytes {
+    pub(crate) fn new(bytes: &[u8]) -> Self {
+        Bytes { bytes: bytes.to_vec(), next: 0 }
+    }
+
+    fn take(&mut self) -> u8 {
+        let byte = self.bytes.get(self.next).copied().unwrap_or_default();
+        self.next += 1;
+        byte
+    }
+
+    /// Of more answers than a byte tells apart, those that it says are spread over all.
+    fn answer(&mut self, arity: u64) -> u64 {
+        let byte = u64::from(self.take());
+        if arity <= 256 { byte % arity } else { ((u128::from(byte) * u128::from(arity)) >> 8) as u64 }
+    }
+
+    fn answer_rarely(&mut self, arity: u64) -> u64 {
+        match self.take().checked_sub(RARE) {
+            Some(over) if arity > 1 => 1 + u64::from(over) % (arity - 1),
+            _ => 0,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bytes_answer_one_choice_each_and_then_nothing_happens() {
+        let mut bytes = Strategy::Bytes(Bytes::new(&[7, 239, 240, 255, 128]));
+        assert!(bytes.begin(0));
+        assert_eq!(bytes.choose(Kind::Input, 5), 2);
+        assert_eq!([bytes.choose(Kind::Timer, 2), bytes.choose(Kind::Timer, 2)], [0, 1]);
+        assert_eq!(bytes.choose_with_odds(Kind::Input, 3, Chance::NEVER), 2);
+        assert_eq!(bytes.choose(Kind::Input, 1 << 32), 1 << 31);
+        assert_eq!([bytes.choose(Kind::Input, 9), bytes.choose(Kind::Timer, 2)], [0, 0]);
+        assert_eq!(bytes.schedule(&[3, 4], true), 0);
+    }
 
     #[test]
     fn dfs_has_every_sequence_once() {

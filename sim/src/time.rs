@@ -127,6 +127,17 @@ pub fn has_run_ahead() -> bool {
     true
 }
 
+/// Says that from now on in this run the processor is never slower than this at once: time passes by no more than `most` while a thread
+/// could run. Unless it is said there is no limit, so a deadline of any length may come while who would have met it could run. For code
+/// that promises something of a machine that keeps up. On loom, which has no time, and in production nothing happens.
+pub fn bound_slowness(most: Duration) {
+    #[cfg(feature = "model")]
+    if !matches!(current(), Engine::Real | Engine::Loom) {
+        with(|run| run.slowness_max_ns = nanos(most));
+    }
+    let _ = most;
+}
+
 /// The wall clock: time since the Unix epoch. It can jump either way; never measure with it.
 pub fn wall_clock() -> Duration {
     #[cfg(feature = "model")]

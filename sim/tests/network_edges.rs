@@ -409,3 +409,21 @@ fn a_sleep_goes_on_where_its_first_host_is_gone() {
         });
     });
 }
+
+#[test]
+fn a_datagram_is_sent_at_once_by_a_socket_that_was_just_bound() {
+    // tokio learns later that a socket can be written to; the system takes the datagram all the same.
+    task::block_on(async {
+        for _ in 0..200 {
+            let (one, other) = (UdpSocket::bind(loopback()).await.unwrap(), UdpSocket::bind(loopback()).await.unwrap());
+            let to = other.local_addr().unwrap();
+            assert_eq!(one.try_send_to(b"at once", to).unwrap(), 7);
+            let mut wire = [0; 16];
+            assert_eq!(other.recv(&mut wire).await.unwrap(), 7);
+        }
+    });
+}
+
+fn loopback() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}

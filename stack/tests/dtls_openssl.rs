@@ -1,17 +1,23 @@
 //! DTLS-SRTP with openssl 3 on loopback, each side as client and as server: both have the same keys, or we say why there are none.
 
+#[path = "peers/exported_keys.rs"]
+mod exported_keys;
 #[path = "peers/openssl.rs"]
 mod openssl;
 
+use exported_keys::{exported_len, keys_of};
 use openssl::{Identity, Openssl, is_installed};
 use sim::net::UdpSocket;
 use sim::time::{Duration, Instant};
 use sim::{task, time};
+use stack::buffer::Mbuf;
 use stack::dtls::{
     Action, Association, Certificate, DtlsConfig, DtlsError, Fingerprint, FingerprintHash, Keys, Role, Settings, Versions,
 };
-use stack::srtp::{MasterKey, Profile};
+use stack::srtp::{Profile, Session};
 use std::net::SocketAddr;
+use webrtc_srtp::context::Context;
+use webrtc_srtp::protection_profile::ProtectionProfile;
 
 /// The profiles as openssl calls them.
 const PROFILES: [(&str, Profile); 3] = [
@@ -97,28 +103,49 @@ fn both_sides_have_the_same_keys() {
         for (name, profile) in PROFILES {
             for role in [Role::Client, Role::Server] {
                 for versions in [Versions::Any, Versions::Dtls12] {
-                    let export_len = 2 * (profile.key_len() + profile.salt_len());
-                    let (keys, openssl) = task::block_on(handshake(role, versions, &identity, name, export_len));
+                    let (keys, openssl) = task::block_on(handshake(role, versions, &identity, name, exported_len(profile)));
                     let keys = keys.unwrap_or_else(|error| panic!("{name}, {role:?}, {versions:?}: {error}"));
                     let exported = openssl.exported().expect("openssl prints its keys");
                     assert_eq!((keys.profile(), exported.profile.as_deref()), (profile, Some(name)));
-                    let (client, server) = theirs(profile, &exported.keys);
-                    let (sending, receiving) = if role == Role::Client { (client, server) } else { (server, client) };
+                    let (sending, receiving) = keys_of(role, profile, &exported.keys);
                     assert!(keys.sending().is_same_key(&sending) && keys.receiving().is_same_key(&receiving), "{name}, {role:?}");
+                    media_goes_both_ways(role, profile, &keys, &exported.keys);
                 }
             }
         }
     }
 }
 
-/// The client's and the server's key of what openssl exports (RFC 5764 section 4.2).
-fn theirs(profile: Profile, exported: &[u8]) -> (MasterKey, MasterKey) {
-    let (keys, salts) = exported.split_at(2 * profile.key_len());
-    let key = |side: usize| {
-        let (key_len, salt_len) = (profile.key_len(), profile.salt_len());
-        MasterKey::new(profile, &keys[side * key_len..][..key_len], &salts[side * salt_len..][..salt_len]).unwrap()
+/// openssl has no SRTP: another implementation of it has the keys that openssl exported.
+fn media_goes_both_ways(role: Role, profile: Profile, keys: &Keys, exported: &[u8]) {
+    let theirs = match profile {
+        Profile::AesCm128HmacSha1_80 => ProtectionProfile::Aes128CmHmacSha1_80,
+        Profile::AeadAes128Gcm => ProtectionProfile::AeadAes128Gcm,
+        _ => ProtectionProfile::AeadAes256Gcm,
     };
-    (key(0), key(1))
+    let (key_len, salt_len) = (profile.key_len(), profile.salt_len());
+    let context = |side: usize| {
+        let (key, salt) = (&exported[side * key_len..][..key_len], &exported[2 * key_len + side * salt_len..][..salt_len]);
+        Context::new(key, salt, theirs, None, None).unwrap()
+    };
+    // The client's are the first.
+    let (mut hears_us, mut talks_to_us) = match role {
+        Role::Client => (context(0), context(1)),
+        Role::Server => (context(1), context(0)),
+    };
+    let session = Session::new();
+    let one = std::slice::from_ref;
+    session.key(&keys.policy().unwrap(), one(keys.sending()), one(keys.receiving())).unwrap();
+    for number in 0..20 {
+        let mut plain = vec![0x80, 0, 0, number, 0, 0, 0, 0, 0, 0, 0, 7];
+        plain.extend([number; 160]);
+        let mut packet = Mbuf::copy_of(&plain, 0, 64);
+        session.protect(&mut packet).unwrap();
+        assert_eq!(hears_us.decrypt_rtp(packet.bytes()).unwrap(), plain);
+        let mut packet = Mbuf::copy_of(&talks_to_us.encrypt_rtp(&plain).unwrap(), 0, 0);
+        session.unprotect(&mut packet).unwrap();
+        assert_eq!(packet.bytes(), plain);
+    }
 }
 
 #[test]

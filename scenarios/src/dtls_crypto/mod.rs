@@ -10,10 +10,10 @@ use dimpl::crypto::{
     ActiveKeyExchange, Buf, CryptoProvider, HashAlgorithm, KeyProvider, NamedGroup, SignatureAlgorithm, SignatureVerifier,
     SigningKey, SupportedKxGroup,
 };
-use dimpl::{CryptoError, CryptoOperation};
-use stack::dtls::{Certificate, Crypto, Role};
+use dimpl::{Config, CryptoError, CryptoOperation};
+use stack::dtls::{Certificate, Crypto, DtlsError, Role, Settings};
 use std::collections::BTreeMap;
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 /// So many products of each kind are remembered; then all are forgotten.
 const REMEMBERED_MAX: usize = 4096;
@@ -42,6 +42,15 @@ impl Crypto for Seeded {
         let seed = hash(&[b"seed", &[u8::from(is_client)], &number.to_be_bytes()]);
         let Ok(provider) = provider;
         (provider, u64::from_be_bytes(seed[..8].try_into().expect("a digest is longer than eight bytes")))
+    }
+
+    fn library_config(
+        &self,
+        (role, number, settings): (Role, u64, Settings),
+        make: &dyn Fn() -> Result<Arc<Config>, DtlsError>,
+    ) -> Result<Arc<Config>, DtlsError> {
+        static CONFIGS: Memory<(bool, u64, Settings), Arc<Config>> = Memory::new();
+        CONFIGS.recall((role == Role::Client, number, settings), make)
     }
 }
 

@@ -43,6 +43,9 @@ pub(crate) enum Command {
         /// Writes the run's packets to this file, for tshark and Wireshark.
         #[arg(long, value_name = "FILE")]
         pcap: Option<PathBuf>,
+        /// How many lines the timeline has at the most; the middle is left out.
+        #[arg(long, value_parser = clap::value_parser!(u32).range(3..=10_000_000), value_name = "N")]
+        lines: Option<u32>,
     },
     /// One check in this process, its row to standard output: what `run` starts.
     #[command(hide = true)]

@@ -55,7 +55,7 @@ pub fn main() -> ExitCode {
     let result = match arguments.command.unwrap_or_default() {
         Command::List { json } => run::list(json.as_deref()),
         Command::Run(wanted) => run::run(&wanted),
-        Command::Replay { token, pcap } => replay::replay(&token, pcap.as_deref()),
+        Command::Replay { token, pcap, lines } => replay::replay(&token, pcap.as_deref(), lines),
         Command::Check(check) => worker::work(&check),
         Command::Hashes { exhibit, subject, engine, seeds } => hashes::hashes(&exhibit, &subject, engine, seeds),
     };

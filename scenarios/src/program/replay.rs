@@ -8,7 +8,7 @@ use sim::token::Token;
 use std::path::Path;
 
 /// Runs the token's run, shows its timeline and says what came of it.
-pub(crate) fn replay(text: &str, pcap: Option<&Path>) -> Result<bool, Failure> {
+pub(crate) fn replay(text: &str, pcap: Option<&Path>, lines: Option<u32>) -> Result<bool, Failure> {
     let usage = |error: &dyn std::error::Error| Failure::Usage(error.to_string());
     let token: Token = text.parse().map_err(|error| usage(&error))?;
     let token = token.resolve(&choices_folder()).map_err(|error| usage(&error))?;
@@ -23,7 +23,7 @@ pub(crate) fn replay(text: &str, pcap: Option<&Path>) -> Result<bool, Failure> {
     println!("{}: {}", exhibit.name, exhibit.story);
     println!("{}: {}\n", subject.name, subject.about);
     if let Some(trace) = &replay.trace {
-        println!("{}", trace.timeline(TIMELINE_LINES));
+        println!("{}", trace.timeline(lines.map_or(TIMELINE_LINES, |lines| lines as usize)));
     }
     if let (Some(path), Some(trace)) = (pcap, &replay.trace) {
         let packets = capture::write(trace, path)?;

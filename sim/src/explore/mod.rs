@@ -59,7 +59,7 @@ impl Check {
             schedules: matches!(engine, Engine::Shuttle | Engine::Real).then_some(1_000),
             budget: None,
             detectors: Detectors::ON,
-            stack_size_bytes: 256 * 1024,
+            stack_size_bytes: 1024 * 1024,
             shrink: true,
         }
     }
@@ -105,7 +105,7 @@ impl Check {
         self
     }
 
-    /// The stack of each thread of the body, in bytes (256 KiB unless said).
+    /// The stack of each thread of the body, in bytes (1 MiB unless said: a handshake of DTLS needs more than 128 KiB).
     pub fn stack_size(mut self, bytes: usize) -> Self {
         self.stack_size_bytes = bytes;
         self
@@ -380,6 +380,21 @@ impl Check {
             _ => 1,
         };
         Ok(Replay::of(found, schedules))
+    }
+
+    /// Runs one schedule in which each of `bytes` answers a choice, and every choice after the last is the dull one: what a fuzzer drives.
+    /// What is found is not shrunk, which is for who looks at it.
+    pub fn run_bytes(&self, bytes: &[u8], body: impl Fn() + Send + Sync + 'static) -> Report {
+        let began = Instant::now();
+        let once = Check { schedules: Some(1), shrink: false, ..self.clone() };
+        let plan = Plan::Explore { schedules: Some(1), until: None };
+        let strategy = Strategy::Bytes(crate::strategy::Bytes::new(bytes));
+        let (body, progress): (Body, _) = (Arc::new(body), Arc::new(Progress::default()));
+        match once.launch(plan, strategy, Arc::clone(&body), &progress, Learnt::default()) {
+            Ended::Found(found) => once.explain(body, *found, 1, began, Learnt::default()),
+            Ended::Done(done) => once.conclude(body, *done, began),
+            Ended::Crashed(why) => once.report(Verdict::Crashed(why), 1, began),
+        }
     }
 
     /// Runs one schedule by the strategy and the seed, and returns it, whatever comes of it: for tests of determinism.

@@ -41,6 +41,16 @@ pub use socket::UdpSocket;
 #[cfg(feature = "model")]
 pub use crate::run::Counters;
 
+/// Has `tap` called with every datagram that is sent from now on in this run: where it comes from, where it goes, and its bytes, before
+/// anything happens to it. It may say that a property does not hold ([`crate::invariant!`]); it must not wait, and sends nothing. In
+/// production nothing is tapped.
+#[cfg(feature = "model")]
+pub fn tap(tap: impl Fn(std::net::SocketAddr, std::net::SocketAddr, &[u8]) + 'static) {
+    if crate::engine::current() != crate::Engine::Real {
+        crate::run::with(|run| run.net.tap = Some(crate::run::Tap(std::sync::Arc::new(tap))));
+    }
+}
+
 /// What has happened to the packets of this run so far. Nothing in production.
 #[cfg(feature = "model")]
 pub fn counters() -> Counters {

@@ -121,7 +121,8 @@ impl UdpSocket {
     #[track_caller]
     pub fn try_send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<usize> {
         match &self.0 {
-            Raw::Real(socket) => socket.try_send_to(bytes, to),
+            // tokio's would not, until it has been told that the socket can be written to, which it is not at first.
+            Raw::Real(socket) => socket2::SockRef::from(socket).send_to(bytes, &to.into()),
             #[cfg(feature = "model")]
             Raw::Simulated(socket) => socket.send_to(bytes, to, Location::caller()),
         }
@@ -261,6 +262,11 @@ impl Simulated {
 
     pub(super) fn send_to(&self, bytes: &[u8], to: SocketAddr, site: &'static Location<'static>) -> io::Result<usize> {
         self.point(Op::Send, site);
+        let tapped = with(|run| run.net.tap.clone().map(|tap| (tap, run.net.sockets[self.number as usize].local)));
+        // What it finds ends the run, which nobody may be in the middle of.
+        if let Some((tap, from)) = tapped {
+            (tap.0)(from, to, bytes);
+        }
         let _given = with(|run| run.send(me(), self.number, to, bytes, site))?;
         #[cfg(feature = "turmoil")]
         if let Some(carrier) = &self.carrier {

@@ -31,7 +31,7 @@ use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 pub use network::Counters;
-pub(crate) use network::{EDESTADDRREQ, errno};
+pub(crate) use network::{EDESTADDRREQ, Tap, errno};
 #[cfg(feature = "turmoil")]
 pub(crate) use network::{Packet, RECEIVE_QUEUE_PACKETS};
 
@@ -264,6 +264,8 @@ pub(crate) struct Run {
     pub(crate) sleeps_made: u64,
     /// A timer has fired though something could run.
     pub(crate) has_run_ahead: bool,
+    /// So far time may pass at once though a thread could run.
+    pub(crate) slowness_max_ns: u64,
     yielding: u32,
     idle_rounds: u32,
     main_ended_ns: Option<u64>,
@@ -420,6 +422,7 @@ impl Run {
             timers: 0,
             sleeps_made: 0,
             has_run_ahead: false,
+            slowness_max_ns: u64::MAX,
             yielding: 0,
             idle_rounds: 0,
             main_ended_ns: None,
@@ -466,6 +469,7 @@ impl Run {
         self.steps = 0;
         self.timers = 0;
         self.has_run_ahead = false;
+        self.slowness_max_ns = u64::MAX;
         self.sleeps_made = 0;
         self.yielding = 0;
         self.idle_rounds = 0;

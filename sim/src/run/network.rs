@@ -66,10 +66,22 @@ pub(crate) struct Network {
     pub(super) orders: u64,
     pub(super) packets: u64,
     pub(crate) counters: Counters,
+    /// Who looks at every datagram that is sent.
+    pub(crate) tap: Option<Tap>,
     /// On turmoil: what has arrived, to be let go by the carrier.
     pub(crate) to_let_go: Vec<Box<Packet>>,
     /// On turmoil: tasks that have something to read, to be woken when the run's state is put back.
     pub(crate) to_wake: Vec<Waker>,
+}
+
+/// Called with where a datagram comes from, where it goes, and its bytes.
+#[derive(Clone)]
+pub(crate) struct Tap(pub(crate) Arc<dyn Fn(SocketAddr, SocketAddr, &[u8])>);
+
+impl std::fmt::Debug for Tap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tap")
+    }
 }
 
 #[derive(Debug)]
@@ -143,6 +155,7 @@ impl Network {
         self.orders = 0;
         self.packets = 0;
         self.counters = Counters::default();
+        self.tap = None;
         self.to_let_go.clear();
         self.to_wake.clear();
         self.add_host("main".into());
@@ -151,6 +164,7 @@ impl Network {
     /// Nothing is in flight any more.
     #[cfg(feature = "turmoil")]
     pub(super) fn end(&mut self) {
+        self.tap = None;
         self.in_flight.clear();
         self.waiting.clear();
         self.to_let_go.clear();

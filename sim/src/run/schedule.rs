@@ -227,9 +227,12 @@ impl Run {
         if self.choose(Kind::Timer, 2) == 1
             && let Some(earliest) = self.earliest_deadline()
         {
+            let jump_ns = earliest.saturating_sub(self.now_ns);
+            if jump_ns > self.slowness_max_ns {
+                return;
+            }
             self.has_run_ahead = true;
             // The processor was slow, not the operations: their time is theirs still.
-            let jump_ns = earliest.saturating_sub(self.now_ns);
             for operation in &mut self.operations {
                 operation.deadline_ns = operation.deadline_ns.map(|deadline| deadline.saturating_add(jump_ns));
             }

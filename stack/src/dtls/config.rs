@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Which versions an association may have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Versions {
     /// DTLS 1.2 (RFC 6347) or 1.3 (RFC 9147), whichever the peer has; 1.3 if it has both.
@@ -24,7 +24,7 @@ pub enum Versions {
 }
 
 /// Settings of associations. The defaults suit a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct Settings {
     /// The versions.
@@ -60,6 +60,19 @@ pub trait Crypto: Send + Sync {
     /// For the association of this number among those of its [`DtlsConfig`]'s role: what it works with, and what its random numbers
     /// come from, 64 bits, which is no security.
     fn for_association(&self, role: Role, number: u64) -> (CryptoProvider, u64);
+
+    /// What the library makes of that and of the settings, which tries all algorithms each time: `make`, unless it is remembered.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    fn library_config(
+        &self,
+        of: (Role, u64, Settings),
+        make: &dyn Fn() -> Result<Arc<Config>, DtlsError>,
+    ) -> Result<Arc<Config>, DtlsError> {
+        let _ = of;
+        make()
+    }
 }
 
 /// A certificate, settings and cryptography, for any number of associations.
@@ -121,7 +134,9 @@ impl DtlsConfig {
     pub(super) fn begin(&self, role: Role, number: u64, now: Instant) -> Result<Dtls, DtlsError> {
         let config = match &self.crypto {
             None => Arc::clone(&self.shared[usize::from(role == Role::Server)]),
-            Some(crypto) => self.settings.to_library(role, Some(crypto.for_association(role, number)))?,
+            Some(crypto) => crypto.library_config((role, number, self.settings), &|| {
+                self.settings.to_library(role, Some(crypto.for_association(role, number)))
+            })?,
         };
         let (certificate, now): (DtlsCertificate, _) = (self.certificate.to_library(), self.clock.to_library(now));
         let mut dtls = match self.settings.versions {

@@ -161,6 +161,12 @@ impl Fingerprints {
             .any(|fingerprint| fingerprint.matches(certificate_der))
     }
 
+    /// Whether both state the same, in whatever order.
+    pub fn is_same_set(&self, other: &Fingerprints) -> bool {
+        let is_in = |some: &Fingerprints, all: &Fingerprints| some.0.iter().all(|fingerprint| all.0.contains(fingerprint));
+        is_in(self, other) && is_in(other, self)
+    }
+
     /// Each of them, in the order of the lines.
     pub fn iter(&self) -> impl Iterator<Item = &Fingerprint> {
         self.0.iter()

@@ -147,11 +147,13 @@ mod tests {
         }
     }
 
-    /// Another who comes and writes its name, when the line has so many tickets before it.
-    fn comes(gate: &Arc<Gate<Vec<u32>>>, before: usize, name: u32, deadline: Instant) -> JoinHandle<Result<(), Refusal>> {
-        let theirs = Arc::clone(gate);
+    /// Another who comes and writes its name. It has come when this returns; on a slow machine it may have gone again.
+    fn comes(gate: &Arc<Gate<Vec<u32>>>, name: u32, deadline: Instant) -> JoinHandle<Result<(), Refusal>> {
+        let (theirs, before) = (Arc::clone(gate), gate.line.lock().next_ticket);
         let other = thread::spawn(move || theirs.enter(deadline, 10).map(|mut inside| inside.get().push(name)));
-        wait_for_tickets(gate, before + 1);
+        while gate.line.lock().next_ticket == before {
+            thread::yield_now();
+        }
         other
     }
 
@@ -159,7 +161,7 @@ mod tests {
     fn who_comes_first_has_it_first() {
         let gate = Arc::new(Gate::new("dialog", Vec::new()));
         let inside = gate.enter(soon(), 10).unwrap_or_else(|refusal| panic!("{refusal:?}"));
-        let others: Vec<_> = (1..9).map(|name| comes(&gate, name as usize, name, soon())).collect();
+        let others: Vec<_> = (1..9).map(|name| comes(&gate, name, soon())).collect();
         drop(inside);
         others.into_iter().for_each(|other| assert_eq!(other.join().unwrap(), Ok(())));
         assert_eq!(*gate.inside.lock(), (1..9).collect::<Vec<_>>());
@@ -171,7 +173,8 @@ mod tests {
             let gate = Arc::new(Gate::new("dialog", Vec::new()));
             let inside = gate.enter(soon(), 10).unwrap_or_else(|refusal| panic!("{refusal:?}"));
             let deadline = |name| if name == gives_up { Instant::now() + Duration::from_millis(300) } else { soon() };
-            let others: Vec<_> = (0..4).map(|name| comes(&gate, name as usize + 1, name, deadline(name))).collect();
+            let others: Vec<_> = (0..4).map(|name| comes(&gate, name, deadline(name))).collect();
+            // Who gives up has gone, and the three others and this one are in the line.
             wait_for_tickets(&gate, 4);
             drop(inside);
             let results: Vec<_> = others.into_iter().map(|other| other.join().unwrap()).collect();
@@ -186,7 +189,7 @@ mod tests {
     fn only_the_last_closes_it_and_nobody_comes_in_after() {
         let gate = Arc::new(Gate::new("dialog", Vec::new()));
         let inside = gate.enter(soon(), 10).unwrap_or_else(|refusal| panic!("{refusal:?}"));
-        let other = comes(&gate, 1, 7, soon());
+        let other = comes(&gate, 7, soon());
         assert!(!inside.leave(true), "another waits");
         assert_eq!(other.join().unwrap(), Ok(()));
         let inside = gate.enter(soon(), 10).unwrap_or_else(|refusal| panic!("{refusal:?}"));
@@ -201,7 +204,7 @@ mod tests {
         for tickets_max in 1..4 {
             let gate = Arc::new(Gate::new("dialog", Vec::new()));
             let inside = gate.enter(soon(), tickets_max).unwrap_or_else(|refusal| panic!("{refusal:?}"));
-            let others: Vec<_> = (1..tickets_max).map(|before| comes(&gate, before, 0, soon())).collect();
+            let others: Vec<_> = (1..tickets_max).map(|_| comes(&gate, 0, soon())).collect();
             assert_eq!(gate.enter(soon(), tickets_max).err(), Some(Refusal::Crowded));
             drop(inside);
             others.into_iter().for_each(|other| assert_eq!(other.join().unwrap(), Ok(())));

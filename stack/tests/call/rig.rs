@@ -7,9 +7,13 @@ use stack::media::description::{Description, Direction, Format, Kind, Security};
 use stack::media::sound::{Recording, Tone, has_tone};
 use stack::media::stream::{Content, StreamEvent, StreamReport};
 use stack::media::transport::TransportEvent;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 const RATE_HZ: u32 = 8000;
+/// It takes less than a second. This only turns a hang into a failure.
+const HANG: Duration = Duration::from_secs(60);
+/// So many packets would have come in it.
+const QUIET: Duration = Duration::from_millis(300);
 
 pub(crate) struct Side {
     pub(crate) call: MediaCall,
@@ -20,7 +24,14 @@ pub(crate) struct Side {
 
 impl Side {
     pub(crate) fn new(tone_hz: u32) -> Self {
-        let dtls = DtlsConfig::new(Certificate::generate().unwrap(), Settings::default()).unwrap();
+        Side::with_handshake(tone_hz, Settings::default().deadline)
+    }
+
+    /// One whose handshakes may take so long.
+    pub(crate) fn with_handshake(tone_hz: u32, deadline: Duration) -> Self {
+        let mut settings = Settings::default();
+        settings.deadline = deadline;
+        let dtls = DtlsConfig::new(Certificate::generate().unwrap(), settings).unwrap();
         let setup = CallSetup { dtls: Some(dtls.clone()), ..CallSetup::default() };
         let call = MediaCall::new(setup, tone_hz.into(), IpAddr::V4(Ipv4Addr::LOCALHOST)).unwrap();
         Side { call, dtls, tone_hz, heard: Recording::new(10 * RATE_HZ as usize) }
@@ -48,12 +59,37 @@ impl Side {
         self.call.add(line, Box::new(maker)).await.unwrap();
     }
 
-    pub(crate) fn expect_heard(&self, tone_hz: u32) {
-        let heard = self.heard.samples();
-        // A frame that is held or left out turns the phase, so short pieces are looked at.
-        let pieces = heard.chunks_exact(400);
-        let (all, with_tone) = (pieces.len(), pieces.filter(|piece| has_tone(piece, tone_hz, RATE_HZ)).count());
-        assert!(2 * with_tone > all && all > 4, "{with_tone} of {all} pieces have a tone of {tone_hz} Hz");
+    /// Waits until pieces of a tone are heard: a frame that is held or left out turns the phase, so pieces are short.
+    pub(crate) async fn hears(&self, tone_hz: u32) {
+        until("the tone is heard", || {
+            let heard = self.heard.samples();
+            heard.chunks_exact(400).filter(|piece| has_tone(piece, tone_hz, RATE_HZ)).count() >= 5
+        })
+        .await;
+    }
+
+    /// Waits until so many more packets have come.
+    pub(crate) async fn receives(&self, packets: u64) {
+        let before = self.report().received_packets;
+        until("packets come", || self.report().received_packets >= before + packets).await;
+    }
+
+    /// Waits until packets have stopped coming.
+    pub(crate) async fn receives_no_more(&self) {
+        let (mut last, mut since) = (self.report().received_packets, Instant::now());
+        until("packets stop coming", || {
+            let now = self.report().received_packets;
+            if now != last {
+                (last, since) = (now, Instant::now());
+            }
+            since.elapsed() >= QUIET
+        })
+        .await;
+    }
+
+    /// Where its one stream listens.
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.call.streams()[0].local_addr().unwrap()
     }
 
     pub(crate) fn report(&self) -> StreamReport {
@@ -69,6 +105,14 @@ impl Side {
                 return;
             }
         }
+    }
+}
+
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + HANG;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "expected that {what} within {HANG:?}");
+        sim::time::sleep_for(Duration::from_millis(5)).await;
     }
 }
 

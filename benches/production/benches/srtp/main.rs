@@ -1,9 +1,9 @@
 //! SRTP beside its peers: nanoseconds for a packet, in groups `srtp/<profile>/<payload bytes>/<direction>/<implementation>`.
 //!
-//! `cargo bench -p glare-benches-production --bench srtp`; with `--features peers` libsrtp2 is among them. `ci/srtp-ratios` runs it and
+//! `cargo bench -p glare-benches-production --bench srtp`; with `--features libsrtp2` libsrtp2 is among them. `ci/srtp-ratios` runs it and
 //! prints one table. Before anything is timed, every implementation has to give the bytes that ours gives.
 
-#[cfg(feature = "peers")]
+#[cfg(feature = "libsrtp2")]
 mod libsrtp2;
 
 use bytes::{Bytes, BytesMut};
@@ -187,7 +187,7 @@ fn benches(criterion: &mut Criterion) {
             time(criterion, profile, "ours-batched", payload_bytes, || Ours::new(profile, true));
             time(criterion, profile, "webrtc-srtp", payload_bytes, || WebrtcSrtp::new(profile));
             time(criterion, profile, "rtc-srtp", payload_bytes, || RtcSrtp::new(profile));
-            #[cfg(feature = "peers")]
+            #[cfg(feature = "libsrtp2")]
             time(criterion, profile, "libsrtp2", payload_bytes, || libsrtp2::Libsrtp2::new(profile));
         }
     }

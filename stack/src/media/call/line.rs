@@ -1,9 +1,9 @@
 //! One line of a call: its sockets, its transport and its stream, from its first description to its end.
 
 use super::{CallError, CallSetup, ContentMaker};
-use crate::dtls::{Fingerprints, Role};
+use crate::dtls::Role;
 use crate::media::codec::{AudioCodec, G711, Law};
-use crate::media::description::{Agreed, AgreedFormat, Transport as Agreement};
+use crate::media::description::{Agreed, AgreedFormat, KeyChange, Transport as Agreement};
 use crate::media::stream::{Sockets, Stream, StreamConfig, StreamError, TaskStream};
 use crate::media::transport::{ClearTransport, DtlsTransport, Peer, Reaction, SdesTransport, Transport};
 use sim::sync::Arc;
@@ -26,12 +26,12 @@ pub(super) struct Running {
     keying: Keying,
 }
 
-/// What keys the stream, and what it was agreed with.
+/// What keys the stream.
 #[derive(Clone)]
 enum Keying {
     Clear(Arc<ClearTransport>),
     Sdes(Arc<SdesTransport>),
-    Dtls { transport: Arc<DtlsTransport>, role: Role, fingerprints: Fingerprints },
+    Dtls(Arc<DtlsTransport>),
 }
 
 impl Keying {
@@ -39,7 +39,7 @@ impl Keying {
         match self {
             Keying::Clear(transport) => Arc::clone(transport) as Arc<dyn Transport>,
             Keying::Sdes(transport) => Arc::clone(transport) as Arc<dyn Transport>,
-            Keying::Dtls { transport, .. } => Arc::clone(transport) as Arc<dyn Transport>,
+            Keying::Dtls(transport) => Arc::clone(transport) as Arc<dyn Transport>,
         }
     }
 }
@@ -118,7 +118,7 @@ impl Running {
     /// Has new keys made, if that is this side's to begin. True if it was.
     pub(super) fn rekey(&self) -> Result<bool, CallError> {
         match &self.keying {
-            Keying::Dtls { transport, role: Role::Client, .. } => {
+            Keying::Dtls(transport) if transport.role() == Role::Client => {
                 self.stream.rekey(transport)?;
                 Ok(true)
             }
@@ -144,7 +144,11 @@ fn key(
         // The descriptions refuse that, and so does the stream.
         (Agreement::Clear, Some(_)) => Err(StreamError::ClearAfterSecure.into()),
         (Agreement::Clear, None) => Ok((Keying::Clear(Arc::new(ClearTransport::new(peer))), Reaction::default())),
-        (Agreement::Sdes { policy, sending, receiving }, before) => {
+        (Agreement::Sdes { change: KeyChange::Unchanged, .. }, Some(Keying::Sdes(transport))) => {
+            transport.set_peer(peer);
+            Ok((Keying::Sdes(Arc::clone(transport)), Reaction::default()))
+        }
+        (Agreement::Sdes { policy, sending, receiving, .. }, before) => {
             let transport = match before {
                 Some(Keying::Sdes(transport)) => Arc::clone(transport),
                 _ => Arc::new(SdesTransport::new(peer)),
@@ -153,23 +157,18 @@ fn key(
             transport.set_peer(peer);
             Ok((Keying::Sdes(transport), Reaction::default()))
         }
-        (Agreement::Dtls { role, fingerprints }, before) => {
-            let agreed = |transport| Keying::Dtls { transport, role: *role, fingerprints: fingerprints.clone() };
-            match before {
-                Some(Keying::Dtls { transport, role: had, fingerprints: of }) if had == role && of == fingerprints => {
-                    transport.set_peer(peer)?;
-                    Ok((agreed(Arc::clone(transport)), Reaction::default()))
-                }
-                Some(Keying::Dtls { transport, .. }) => {
-                    let reaction = transport.renegotiate(*role, fingerprints.clone(), peer, number, now)?;
-                    Ok((agreed(Arc::clone(transport)), reaction))
-                }
-                _ => {
-                    let dtls = setup.dtls.as_ref().ok_or(CallError::NoCertificate)?;
-                    let (transport, reaction) = DtlsTransport::new(dtls, *role, fingerprints.clone(), peer, number, now)?;
-                    Ok((agreed(Arc::new(transport)), reaction))
-                }
-            }
+        (Agreement::Dtls { is_new: false, .. }, Some(Keying::Dtls(transport))) => {
+            transport.set_peer(peer)?;
+            Ok((Keying::Dtls(Arc::clone(transport)), Reaction::default()))
+        }
+        (Agreement::Dtls { role, fingerprints, .. }, Some(Keying::Dtls(transport))) => {
+            let reaction = transport.renegotiate(*role, fingerprints.clone(), peer, number, now)?;
+            Ok((Keying::Dtls(Arc::clone(transport)), reaction))
+        }
+        (Agreement::Dtls { role, fingerprints, .. }, _) => {
+            let dtls = setup.dtls.as_ref().ok_or(CallError::NoCertificate)?;
+            let (transport, reaction) = DtlsTransport::new(dtls, *role, fingerprints.clone(), peer, number, now)?;
+            Ok((Keying::Dtls(Arc::new(transport)), reaction))
         }
     }
 }

@@ -169,11 +169,15 @@ impl MediaCall {
     /// # Errors
     /// [`CallError::NoSuchLine`].
     pub fn set_direction(&self, line: usize, direction: Direction) -> Result<(), CallError> {
-        let mut state = self.shared.state.lock();
-        let expected = state.local.streams_mut().count();
-        let stream = state.local.streams_mut().nth(line).ok_or(CallError::NoSuchLine { expected, got: line })?;
-        stream.set_direction(direction);
-        Ok(())
+        self.change(line, |stream| stream.set_direction(direction))
+    }
+
+    /// Has the next offer or answer say other keys for a line, or ask for another association.
+    ///
+    /// # Errors
+    /// [`CallError::NoSuchLine`].
+    pub fn renew_keys(&self, line: usize) -> Result<(), CallError> {
+        self.change(line, LocalStream::renew_keys)
     }
 
     /// An offer of all lines, which is to be answered before another can be made.
@@ -253,7 +257,8 @@ impl MediaCall {
     }
 
     /// Has new keys made on every line whose keys are this side's to renew: those keyed by DTLS of which it is the client. Returns how
-    /// many those are. Keys of the signalling come anew with the next offer.
+    /// many those are. Keys of the signalling are renewed by an offer: see
+    /// [`MediaCall::renew_keys`].
     ///
     /// # Errors
     /// [`CallError::OutOfTurn`] while what was agreed is being done; [`CallError::Stream`] of the first that refuses.
@@ -345,6 +350,13 @@ impl MediaCall {
             return Err(CallError::Ended);
         }
         result
+    }
+
+    fn change(&self, line: usize, change: impl FnOnce(&mut LocalStream)) -> Result<(), CallError> {
+        let mut state = self.shared.state.lock();
+        let expected = state.local.streams_mut().count();
+        change(state.local.streams_mut().nth(line).ok_or(CallError::NoSuchLine { expected, got: line })?);
+        Ok(())
     }
 
     fn next_association(&self) -> u64 {

@@ -157,6 +157,17 @@ mod tests {
         }
     }
 
+    /// It knows nothing of what was lost: silence, after what is there.
+    #[test]
+    fn what_is_lost_is_silent() {
+        let mut codec: Box<dyn AudioCodec> = Box::new(G711::new(Law::A));
+        assert_eq!((codec.frame_samples(), codec.described_channels()), (160, 1));
+        let mut samples = vec![7];
+        codec.conceal(3, &mut samples);
+        codec.recover(&[1, 2], 2, &mut samples);
+        assert_eq!(samples, [7, 0, 0, 0, 0, 0]);
+    }
+
     #[test]
     fn the_recommendation_says_these() {
         // G.711 tables 1a, 1b, 2a and 2b: the largest, the smallest, nothing, and the first of each segment, in 16 bits.

@@ -1,8 +1,14 @@
 //! Codecs: samples to payloads and back.
 
 mod g711;
+#[cfg(feature = "opus")]
+mod opus;
+mod opus_parameters;
 
+#[cfg(feature = "opus")]
+pub use self::opus::Opus;
 pub use g711::{G711, Law};
+pub use opus_parameters::{OPUS_BITRATES_BPS, OPUS_PLAYBACK_RATES_HZ, OpusParameters};
 use thiserror::Error;
 
 /// A codec of sound, in one direction or both: what it remembers of one stream is its own.
@@ -16,6 +22,17 @@ pub trait AudioCodec: Send {
     /// How many samples belong to one moment, one after another.
     fn channels(&self) -> usize;
 
+    /// How many channels `a=rtpmap` says it has, whatever it has.
+    fn described_channels(&self) -> u8 {
+        // No codec here has more than a few.
+        self.channels() as u8
+    }
+
+    /// How many samples of each channel a packet has if nobody asks for more or less: 20 ms.
+    fn frame_samples(&self) -> usize {
+        self.clock_rate_hz() as usize / 50
+    }
+
     /// Appends the payload of one packet.
     ///
     /// # Errors
@@ -27,6 +44,18 @@ pub trait AudioCodec: Send {
     /// # Errors
     /// [`CodecError`]: nothing was appended.
     fn decode(&mut self, payload: &[u8], samples: &mut Vec<i16>) -> Result<(), CodecError>;
+
+    /// Appends what is to be heard where packets were lost: so many samples of each channel. Silence, unless a codec knows better.
+    fn conceal(&mut self, samples: usize, out: &mut Vec<i16>) {
+        out.resize(out.len() + samples * self.channels(), 0);
+    }
+
+    /// The same where the packet that follows is there already: a codec may send each packet once more, less well, in the next one. That
+    /// packet is decoded afterwards all the same.
+    fn recover(&mut self, following: &[u8], samples: usize, out: &mut Vec<i16>) {
+        let _ = following;
+        self.conceal(samples, out);
+    }
 }
 
 /// Why samples or a payload are of no use.
@@ -48,5 +77,13 @@ pub enum CodecError {
         codec: &'static str,
         /// Its length in bytes.
         len: usize,
+    },
+    /// The library that a codec is made with cannot do it.
+    #[error("expected {codec}, its library says: {what}")]
+    Library {
+        /// The codec's name.
+        codec: &'static str,
+        /// What the library says.
+        what: &'static str,
     },
 }

@@ -1,13 +1,13 @@
 //! What an offer and its answer come to.
 
-use super::crypto::{Crypto, CryptoError};
 use super::direction::Direction;
 use super::error::Refusal;
 use super::format::Format;
+use super::keying::{KeyChange, Keyed, Keying};
 use super::line::{Kind, OtherLine, Source, Stream};
 use super::local::LocalStream;
 use crate::dtls::{Fingerprints, Role};
-use crate::srtp::{KeyLifetime, MasterKey, Policy};
+use crate::srtp::{MasterKey, Policy};
 use std::net::SocketAddr;
 
 /// What one side has from an offer and its answer: one line for each of theirs.
@@ -59,6 +59,7 @@ pub struct Agreed {
     formats: Vec<AgreedFormat>,
     rtcp_mux: bool,
     transport: Transport,
+    pub(super) keying: Keying,
     remote_sources: Vec<Source>,
 }
 
@@ -77,7 +78,7 @@ pub struct AgreedFormat {
 pub enum Transport {
     /// In clear.
     Clear,
-    /// With keys that are known now: what [`Session::key`](crate::srtp::Session::key) takes.
+    /// With keys that are known now.
     Sdes {
         /// For both directions.
         policy: Policy,
@@ -85,6 +86,8 @@ pub enum Transport {
         sending: Vec<MasterKey>,
         /// The other side's.
         receiving: Vec<MasterKey>,
+        /// What is to be done with them: a session that goes on must not be keyed with the same keys again.
+        change: KeyChange,
     },
     /// With keys that a handshake gives.
     Dtls {
@@ -92,6 +95,9 @@ pub enum Transport {
         role: Role,
         /// What the other side's certificate has to match.
         fingerprints: Fingerprints,
+        /// Whether it wants an [`Association`](crate::dtls::Association) of its own, the first of the line or another; if not, the
+        /// one that there is goes on, and so do its keys.
+        is_new: bool,
     },
 }
 
@@ -99,6 +105,15 @@ impl Transport {
     /// Whether packets are protected.
     pub fn is_secure(&self) -> bool {
         !matches!(self, Transport::Clear)
+    }
+
+    /// Whether keys are others than before, or will be. Of what has no keys there is nothing to renew.
+    pub(super) fn is_renewed(&self) -> bool {
+        match self {
+            Transport::Clear => true,
+            Transport::Sdes { change, .. } => *change != KeyChange::Unchanged,
+            Transport::Dtls { is_new, .. } => *is_new,
+        }
     }
 }
 
@@ -109,8 +124,9 @@ impl Agreed {
         formats: Vec<AgreedFormat>,
         direction: Direction,
         rtcp_mux: bool,
-        transport: Transport,
+        keyed: Keyed,
     ) -> Self {
+        let Keyed { transport, keying } = keyed;
         // An address of zeros is a hold of the old kind: there is nowhere to send to (RFC 3264 section 8.4).
         let direction = match theirs.rtp.ip().is_unspecified() {
             true => Direction::of(false, direction.receives()),
@@ -125,6 +141,7 @@ impl Agreed {
             formats,
             rtcp_mux,
             transport,
+            keying,
             remote_sources: theirs.sources.clone(),
         }
     }
@@ -173,18 +190,6 @@ impl Agreed {
     pub fn remote_sources(&self) -> &[Source] {
         &self.remote_sources
     }
-}
-
-/// The keys of two lines, one of each side. A session has one policy for both directions, so keys live as long as the shortest may.
-pub(super) fn sdes(ours: &Crypto, theirs: &Crypto) -> Result<Transport, CryptoError> {
-    let policy = theirs.policy()?;
-    let lifetimes = [ours.lifetime_packets(), theirs.lifetime_packets()].into_iter().flatten();
-    let rtp_packets = lifetimes.min().unwrap_or(KeyLifetime::MAX.rtp_packets);
-    let rtcp_packets = rtp_packets.min(KeyLifetime::MAX.rtcp_packets);
-    let policy = policy.lifetime(KeyLifetime { rtp_packets, rtcp_packets }).map_err(CryptoError::Srtp)?;
-    let sending = ours.master_keys().map_err(CryptoError::Srtp)?;
-    let receiving = theirs.master_keys().map_err(CryptoError::Srtp)?;
-    Ok(Transport::Sdes { policy, sending, receiving })
 }
 
 /// The formats that both sides have, in the order of one: each number is that side's word for what it receives.

@@ -1,14 +1,15 @@
 //! Answering an offer (RFC 3264 section 6).
 
 use super::Description;
-use super::agreement::{Agreed, Negotiated, NegotiatedLine, Transport, common, sdes};
+use super::agreement::{Agreed, Negotiated, NegotiatedLine, common};
 use super::crypto::Crypto;
 use super::error::{DescriptionError, Refusal};
 use super::inline_key::InlineKey;
+use super::keying::{DtlsKeying, Keyed, Keying, SdesKeying};
 use super::line::{Line, OtherLine, Stream};
 use super::local::{Local, LocalStream};
-use super::session_parameter::SessionParameter;
-use crate::dtls::{Fingerprint, Setup, role_of};
+use super::tls_id::TlsId;
+use crate::dtls::{Fingerprint, Fingerprints, Setup, role_of};
 
 /// Answers an offer with what we have: each line of it is taken or refused, in its place. What it comes to is told to
 /// [`Local::settle`] when the answer is sent.
@@ -66,7 +67,7 @@ fn answer_stream(offered: &Stream, local: &LocalStream) -> Answered {
     for format in &mut formats {
         format.receiving = format.receiving.numbered(format.sending.payload_type());
     }
-    let Keys { crypto, fingerprint, setup, transport } = keys(offered, local)?;
+    let Keys { crypto, fingerprint, setup, tls_id, keyed } = keys(offered, local)?;
     let direction = local.direction.with_peer(offered.direction);
     let rtcp_mux = offered.rtcp_mux && local.rtcp_mux;
     let answer = Stream {
@@ -81,9 +82,10 @@ fn answer_stream(offered: &Stream, local: &LocalStream) -> Answered {
         unknown_crypto: Vec::new(),
         fingerprints: fingerprint.map(Into::into),
         setup,
+        tls_id,
         sources: local.sources.clone(),
     };
-    Ok((answer, Agreed::new(local, offered, formats, direction, rtcp_mux, transport)))
+    Ok((answer, Agreed::new(local, offered, formats, direction, rtcp_mux, keyed)))
 }
 
 /// What a line of the answer says of keys, and what follows from it.
@@ -91,29 +93,31 @@ struct Keys {
     crypto: Option<Crypto>,
     fingerprint: Option<Fingerprint>,
     setup: Option<Setup>,
-    transport: Transport,
+    tls_id: Option<TlsId>,
+    keyed: Keyed,
 }
 
-/// A line that asks for protection gets it or is refused: no path from it leads to [`Transport::Clear`].
+impl Keys {
+    fn of(keyed: Keyed) -> Self {
+        Keys { crypto: None, fingerprint: None, setup: None, tls_id: None, keyed }
+    }
+}
+
+/// A line that asks for protection gets it or is refused: no path from it leads to [`Keyed::clear`].
 fn keys(offered: &Stream, local: &LocalStream) -> Result<Keys, Refusal> {
     let got = offered.protocol;
     if !got.is_secure() {
         return match (offered.has_keying(), local.security.clear) {
             (true, _) => Err(Refusal::KeysInClear { got }),
             (false, false) => Err(Refusal::Protocol { got }),
-            (false, true) => Ok(Keys { crypto: None, fingerprint: None, setup: None, transport: Transport::Clear }),
+            (false, true) => Ok(Keys::of(Keyed::clear())),
         };
     }
     // Before RFC 5764 had a protocol of its own, DTLS was offered over that of SDES.
     let may_be_sdes = !got.is_dtls() && !offered.crypto.is_empty();
     match (&local.security.dtls, &offered.fingerprints) {
         _ if may_be_sdes && !local.security.sdes.is_empty() => with_sdes(offered, local),
-        (Some(own), Some(theirs)) => {
-            let setup = offered.setup.unwrap_or(Setup::OFFER_DEFAULT);
-            let (_, role) = role_of(setup, setup.answer()).map_err(Refusal::Setup)?;
-            let transport = Transport::Dtls { role, fingerprints: theirs.clone() };
-            Ok(Keys { crypto: None, fingerprint: Some(own.clone()), setup: Some(setup.answer()), transport })
-        }
+        (Some(own), Some(theirs)) => with_dtls(offered, local, own, theirs),
         (Some(_), None) if got.is_dtls() || !may_be_sdes => Err(Refusal::NoKeys),
         (None, None) if !may_be_sdes && offered.unknown_crypto.is_empty() => Err(Refusal::NoKeys),
         (None, None) if !local.security.sdes.is_empty() => Err(Refusal::NoCommonSuite),
@@ -121,27 +125,61 @@ fn keys(offered: &Stream, local: &LocalStream) -> Result<Keys, Refusal> {
     }
 }
 
-/// The first line that we can be the other end of: they are in the order in which they are preferred (RFC 4568 section 5.1.1).
+/// An association that goes on keeps our role and its name; that of a new one is new. Who offers no name gets none (RFC 8842 section 5.3).
+fn with_dtls(offered: &Stream, local: &LocalStream, own: &Fingerprint, theirs: &Fingerprints) -> Result<Keys, Refusal> {
+    let before = local.keying.as_ref().and_then(Keying::dtls);
+    let ours = Fingerprints::from(own.clone());
+    // Without names, known to both before, there is nothing to ask for a new one with: the other side would go on.
+    let has_names = offered.tls_id.is_some() && before.is_some_and(|before| before.their_id.is_some());
+    let renews = local.renews && has_names;
+    let offer = offered.setup.unwrap_or(Setup::OFFER_DEFAULT);
+    let kept = before.filter(|before| !renews && before.goes_on(&ours, None, offered));
+    // An offer that leaves us another role means a new association too.
+    let kept = kept.filter(|kept| offer.may_be_answered(kept.setup()));
+    let setup = kept.map_or(offer.answer(), DtlsKeying::setup);
+    let (_, role) = role_of(offer, setup).map_err(Refusal::Setup)?;
+    let name = || kept.and_then(|kept| kept.our_id.clone()).unwrap_or_else(TlsId::random);
+    let tls_id = offered.tls_id.as_ref().map(|_| name());
+    let keying = DtlsKeying {
+        role,
+        ours,
+        theirs: theirs.clone(),
+        our_id: tls_id.clone(),
+        their_id: offered.tls_id.clone(),
+        remote: offered.rtp,
+    };
+    let keyed = Keyed::dtls(keying, kept);
+    Ok(Keys { fingerprint: Some(own.clone()), setup: Some(setup), tls_id, ..Keys::of(keyed) })
+}
+
+/// The line whose keys we have, or the first that we can be the other end of: they are in the order in which they are preferred (RFC 4568
+/// section 5.1.1).
 fn with_sdes(offered: &Stream, local: &LocalStream) -> Result<Keys, Refusal> {
+    let before = local.keying.as_ref().and_then(Keying::sdes);
+    let kept = local.kept().and_then(Keying::sdes);
+    let mut candidates: Vec<&Crypto> = offered.crypto.iter().collect();
+    candidates.retain(|theirs| local.security.sdes.contains(&theirs.profile()));
+    // Stable, so that the others stay in their order.
+    candidates.sort_by_key(|theirs| !kept.is_some_and(|kept| kept.is_of(theirs)));
     let mut refusal = Refusal::NoCommonSuite;
-    for theirs in offered.crypto.iter().filter(|crypto| local.security.sdes.contains(&crypto.profile())) {
-        match answer_crypto(theirs).and_then(|ours| Ok((sdes(&ours, theirs)?, ours))) {
-            Ok((transport, ours)) => return Ok(Keys { crypto: Some(ours), fingerprint: None, setup: None, transport }),
+    for theirs in candidates {
+        match answer_crypto(theirs, kept).and_then(|ours| Ok((Keyed::sdes(&ours, theirs, before)?, ours))) {
+            Ok((keyed, ours)) => return Ok(Keys { crypto: Some(ours), ..Keys::of(keyed) }),
             Err(error) => refusal = Refusal::Crypto(error),
         }
     }
     Err(refusal)
 }
 
-/// Our line to theirs: a key of our own that lives as long, and their rate of deriving keys, since a session has one for both
-/// directions.
-fn answer_crypto(theirs: &Crypto) -> Result<Crypto, super::CryptoError> {
+/// Our line to theirs: with our key as it is if theirs is too, or one that lives as long as theirs.
+fn answer_crypto(theirs: &Crypto, kept: Option<&SdesKeying>) -> Result<Crypto, super::CryptoError> {
+    if let Some(ours) = kept.and_then(|kept| kept.go_on_with(theirs)) {
+        return Ok(ours);
+    }
     let key = InlineKey::random(theirs.profile());
     let key = match theirs.lifetime_packets() {
         Some(packets) => key.with_lifetime(packets)?,
         None => key,
     };
-    let is_shared = |parameter: &&SessionParameter| matches!(parameter, SessionParameter::KeyDerivationRate { .. });
-    let parameters = theirs.parameters().iter().filter(is_shared).cloned().collect();
-    Crypto::new(theirs.tag(), theirs.profile(), vec![key], parameters)
+    Crypto::new(theirs.tag(), theirs.profile(), vec![key], theirs.shared_parameters())
 }

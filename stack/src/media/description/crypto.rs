@@ -12,7 +12,7 @@ pub const SESSION_PARAMETERS_MAX: usize = 16;
 /// The highest tag: nine digits (RFC 4568 section 9.1).
 pub const TAG_MAX: u32 = 999_999_999;
 /// How large a replay window is where nobody asks for more, in packets.
-const WINDOW_PACKETS: u32 = 128;
+pub(super) const WINDOW_PACKETS: u32 = 128;
 
 /// A line of a suite that is known: all of it is as the RFCs have it. Whether it may be used is what [`Crypto::policy`] says.
 #[derive(Clone, PartialEq, Eq)]
@@ -86,6 +86,18 @@ impl Crypto {
     /// Those of [`MasterKey`], which keys that were checked do not give.
     pub fn master_keys(&self) -> Result<Vec<MasterKey>, SrtpError> {
         self.keys.iter().map(InlineKey::master_key).collect()
+    }
+
+    /// Those of its parameters that hold for both directions, since a session has one for both: the rate of deriving keys.
+    pub(super) fn shared_parameters(&self) -> Vec<SessionParameter> {
+        let is_shared = |parameter: &&SessionParameter| matches!(parameter, SessionParameter::KeyDerivationRate { .. });
+        self.parameters.iter().filter(is_shared).cloned().collect()
+    }
+
+    /// Whether any key is in both.
+    pub(super) fn shares_key_with(&self, other: &Crypto) -> bool {
+        let is_same = |key: &InlineKey, other: &InlineKey| key.profile() == other.profile() && key.is_same_key(other);
+        self.keys.iter().any(|key| other.keys.iter().any(|other| is_same(key, other)))
     }
 
     /// The shortest lifetime of the keys, if one says so.
@@ -312,6 +324,9 @@ pub enum CryptoError {
         /// Its name.
         name: String,
     },
+    /// Our key was kept, and is to be used otherwise: under another lifetime or rate. Its keystream would be used twice.
+    #[error("expected a key to be used as it was before, got other parameters for it")]
+    KeyKept,
     /// What SRTP says of it.
     #[error(transparent)]
     Srtp(SrtpError),

@@ -3,6 +3,7 @@
 use super::crypto::Crypto;
 use super::direction::Direction;
 use super::format::Format;
+use super::tls_id::TlsId;
 use crate::dtls::{Fingerprints, Setup};
 use std::fmt;
 use std::net::SocketAddr;
@@ -110,6 +111,7 @@ pub struct Stream {
     pub(super) unknown_crypto: Vec<UnknownCrypto>,
     pub(super) fingerprints: Option<Fingerprints>,
     pub(super) setup: Option<Setup>,
+    pub(super) tls_id: Option<TlsId>,
     pub(super) sources: Vec<Source>,
 }
 
@@ -162,6 +164,11 @@ impl Stream {
     /// Who begins with DTLS, if it says so.
     pub fn setup(&self) -> Option<Setup> {
         self.setup
+    }
+
+    /// Which DTLS association it is, if it says so.
+    pub fn tls_id(&self) -> Option<&TlsId> {
+        self.tls_id.as_ref()
     }
 
     /// Who sends in it, as far as it says.

@@ -4,6 +4,7 @@ use super::agreement::{Negotiated, NegotiatedLine};
 use super::direction::Direction;
 use super::error::DescriptionError;
 use super::format::Format;
+use super::keying::Keying;
 use super::line::{Kind, Line, OtherLine, Source};
 use super::{FORMATS_MAX, MEDIA_MAX};
 use crate::dtls::Fingerprint;
@@ -61,14 +62,16 @@ impl Local {
     }
 
     /// Goes on from what was agreed: lines keep their places, and what is protected stays so. The next description has a new version.
+    ///
+    /// Each line remembers what it is keyed with, and the next exchange goes on with that. Of a line that carries nothing nothing is
+    /// remembered but that it was protected: when it comes back it has new keys.
     pub fn settle(&mut self, negotiated: &Negotiated) {
         let mut before: Vec<Option<LocalLine>> = std::mem::take(&mut self.lines).into_iter().map(Some).collect();
         for line in negotiated.lines() {
             let local = line.local.and_then(|at| before.get_mut(at)).and_then(Option::take);
             self.lines.push(match local {
                 Some(LocalLine::Stream(mut stream)) => {
-                    stream.was_secure |=
-                        matches!(line, NegotiatedLine { agreed: Ok(agreed), .. } if agreed.transport().is_secure());
+                    stream.settle(line);
                     LocalLine::Stream(stream)
                 }
                 Some(LocalLine::Off(_)) | None => LocalLine::Off(line.off.clone()),
@@ -110,6 +113,10 @@ pub struct LocalStream {
     pub(super) is_off: bool,
     /// Whether it was negotiated with protection once.
     pub(super) was_secure: bool,
+    /// What it is keyed with.
+    pub(super) keying: Option<Keying>,
+    /// Whether the next exchange is to bring other keys.
+    pub(super) renews: bool,
 }
 
 impl LocalStream {
@@ -134,7 +141,8 @@ impl LocalStream {
             }
         }
         let (direction, sources) = (Direction::SendReceive, Vec::new());
-        Ok(LocalStream { kind, rtp, rtcp_mux: true, formats, direction, security, sources, is_off: false, was_secure: false })
+        let (is_off, was_secure, keying, renews) = (false, false, None, false);
+        Ok(LocalStream { kind, rtp, rtcp_mux: true, formats, direction, security, sources, is_off, was_secure, keying, renews })
     }
 
     /// With RTCP at the port above, whatever the other side says.
@@ -166,6 +174,29 @@ impl LocalStream {
     /// How it is to be protected from now on.
     pub fn set_security(&mut self, security: Security) {
         self.security = security;
+    }
+
+    /// Asks for other keys: the next offer or answer has new ones of SDES, or the name of a new DTLS association. It is asked until it
+    /// has been [settled](Local::settle): where associations have no names, there is a new one only with another certificate, of either
+    /// side, and names that were not said before are those of the association that there is.
+    pub fn renew_keys(&mut self) {
+        self.renews = true;
+    }
+
+    /// What it is keyed with, unless that is to change.
+    pub(super) fn kept(&self) -> Option<&Keying> {
+        self.keying.as_ref().filter(|_| !self.renews)
+    }
+
+    fn settle(&mut self, line: &NegotiatedLine) {
+        match line.agreed() {
+            Ok(agreed) => {
+                self.was_secure |= agreed.transport().is_secure();
+                self.renews &= !agreed.transport().is_renewed();
+                self.keying = Some(agreed.keying.clone());
+            }
+            Err(_) => (self.keying, self.renews) = (None, false),
+        }
     }
 
     pub(super) fn rtcp(&self) -> SocketAddr {

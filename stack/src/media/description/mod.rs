@@ -8,6 +8,10 @@
 //! protection or refused, one that mixes keys with a profile in clear is refused, and one that was protected once is not negotiated
 //! to clear again; no key is in what `Debug` or an error says. What was read can be written, and reads back the same.
 //!
+//! A line that was keyed goes on in later offers, whoever makes them ([`Local::settle`]): SDES keys stay as they are, and a DTLS
+//! association keeps its roles and names (RFC 5763 section 6.6, RFC 8842), until a certificate changes or one side
+//! [asks](LocalStream::renew_keys) for new keys. [`Transport`] tells both sides which of the two it is.
+//!
 //! The crate `sdp-types` reads the lines, and has no limits: they are looked at before. Keys are read by our own code, which
 //! zeroises them. Left out are ICE, bundles, simulcast, multicast, domain names as addresses, and RFC 8643's keys for a profile in clear.
 
@@ -18,14 +22,18 @@ mod direction;
 mod error;
 mod format;
 mod inline_key;
+mod keying;
 mod line;
 mod local;
 mod offer;
 pub mod properties;
 mod read;
+#[cfg(test)]
+mod reoffers;
 mod session_parameter;
 #[cfg(test)]
 mod tests;
+mod tls_id;
 mod write;
 
 pub use agreement::{Agreed, AgreedFormat, Negotiated, NegotiatedLine, Transport};
@@ -35,10 +43,12 @@ pub use direction::Direction;
 pub use error::{DescriptionError, Refusal};
 pub use format::{CLOCK_RATE_HZ_MAX, Format};
 pub use inline_key::InlineKey;
+pub use keying::KeyChange;
 pub use line::{Kind, Line, OtherLine, Protocol, Source, Stream};
 pub use local::{Local, LocalStream, Security};
 pub use offer::accept_answer;
 pub use session_parameter::{FecOrder, SessionParameter};
+pub use tls_id::{TLS_ID_LENS, TlsId};
 
 /// How long a description may be, in bytes.
 pub const DESCRIPTION_LEN_MAX: usize = 64 << 10;

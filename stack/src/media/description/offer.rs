@@ -1,16 +1,19 @@
 //! Making an offer, and taking its answer (RFC 3264 sections 5 and 7).
 
 use super::Description;
-use super::agreement::{Agreed, Negotiated, NegotiatedLine, Transport, common, sdes};
+use super::agreement::{Agreed, Negotiated, NegotiatedLine, common};
 use super::crypto::{Crypto, CryptoError};
 use super::error::{DescriptionError, Refusal};
+use super::keying::{DtlsKeying, Keyed, Keying};
 use super::line::{Kind, Line, OtherLine, Protocol, Stream};
 use super::local::{Local, LocalLine, LocalStream};
 use super::session_parameter::SessionParameter;
-use crate::dtls::{Setup, role_of};
+use super::tls_id::TlsId;
+use crate::dtls::{Fingerprints, Setup, role_of};
+use crate::srtp::Profile;
 
 impl Local {
-    /// An offer of all that we have, each time with new keys.
+    /// An offer of all that we have. A line that was [settled](Local::settle) goes on with its keys; others have new ones, each time.
     ///
     /// # Errors
     /// [`DescriptionError::NoSecurity`] of a stream that no way is allowed for, and [`DescriptionError::ClearAfterSecure`].
@@ -29,14 +32,11 @@ impl Local {
 
 #[track_caller]
 fn offer_stream(line: usize, local: &LocalStream) -> Result<Line, DescriptionError> {
-    let (fingerprints, mut crypto) = (local.security.dtls.clone().map(Into::into), Vec::new());
+    let (fingerprints, mut crypto) = (local.security.dtls.clone().map(Fingerprints::from), Vec::new());
     let protocol = if fingerprints.is_some() {
         Protocol::DtlsSavp
     } else if !local.security.sdes.is_empty() {
-        for (at, profile) in local.security.sdes.iter().enumerate() {
-            let of_tag = Crypto::random(at as u32 + 1, *profile);
-            crypto.push(of_tag.map_err(|error| DescriptionError::Crypto { line, error })?);
-        }
+        crypto = offer_crypto(local).map_err(|error| DescriptionError::Crypto { line, error })?;
         Protocol::RtpSavp
     } else if local.was_secure {
         return Err(DescriptionError::ClearAfterSecure { line, got: Protocol::RtpAvp });
@@ -56,10 +56,36 @@ fn offer_stream(line: usize, local: &LocalStream) -> Result<Line, DescriptionErr
         crypto,
         unknown_crypto: Vec::new(),
         setup: protocol.is_dtls().then_some(Setup::OFFERED),
+        tls_id: fingerprints.as_ref().map(|fingerprints| offer_id(local, fingerprints)),
         fingerprints,
         sources: local.sources.clone(),
     };
     Ok(if local.is_off { stream.refused() } else { Line::Stream(Box::new(stream)) })
+}
+
+/// The name of the association that goes on, if our certificate is the same, or that of a new one.
+#[track_caller]
+fn offer_id(local: &LocalStream, fingerprints: &Fingerprints) -> TlsId {
+    let kept = local.kept().and_then(Keying::dtls).filter(|kept| kept.ours.is_same_set(fingerprints));
+    kept.and_then(|kept| kept.our_id.clone()).unwrap_or_else(TlsId::random)
+}
+
+/// A line for each profile, the one that goes on before the others: an answerer that takes the first that it has would leave it.
+#[track_caller]
+fn offer_crypto(local: &LocalStream) -> Result<Vec<Crypto>, CryptoError> {
+    let kept = local.kept().and_then(Keying::sdes).map(|kept| kept.ours());
+    let is_kept = |profile: &Profile| kept.is_some_and(|kept| kept.profile() == *profile);
+    let mut profiles = local.security.sdes.clone();
+    // Stable, so that the others stay in their order.
+    profiles.sort_by_key(|profile| !is_kept(profile));
+    let mut lines = Vec::new();
+    for (profile, tag) in profiles.into_iter().zip(1..) {
+        lines.push(match kept {
+            Some(kept) if is_kept(&profile) => Crypto::new(tag, profile, kept.keys().to_vec(), kept.parameters().to_vec())?,
+            _ => Crypto::random(tag, profile)?,
+        });
+    }
+    Ok(lines)
 }
 
 /// Takes the answer to an offer of ours.
@@ -131,28 +157,40 @@ fn accept_line(
     if formats.is_empty() {
         return Err(DescriptionError::NoCommonFormat { line });
     }
-    let transport = accept_keys(line, offered, answered)?;
+    let keyed = accept_keys(line, offered, answered, local.keying.as_ref())?;
     let direction = offered.direction.with_peer(answered.direction);
-    Ok(Ok(Agreed::new(local, answered, formats, direction, answered.rtcp_mux, transport)))
+    Ok(Ok(Agreed::new(local, answered, formats, direction, answered.rtcp_mux, keyed)))
 }
 
-fn accept_keys(line: usize, offered: &Stream, answered: &Stream) -> Result<Transport, DescriptionError> {
+fn accept_keys(line: usize, offered: &Stream, answered: &Stream, before: Option<&Keying>) -> Result<Keyed, DescriptionError> {
     if !offered.protocol.is_secure() {
-        return Ok(Transport::Clear);
+        return Ok(Keyed::clear());
     }
     if !offered.protocol.is_dtls() {
-        return accept_sdes(line, offered, answered);
+        return accept_sdes(line, offered, answered, before);
     }
-    let Some(fingerprints) = answered.fingerprints.clone() else {
+    let (Some(ours), Some(theirs)) = (&offered.fingerprints, &answered.fingerprints) else {
         return Err(DescriptionError::Fingerprint { line, error: crate::dtls::FingerprintError::None });
     };
     let (offer, answer) = (offered.setup.unwrap_or(Setup::OFFER_DEFAULT), answered.setup.unwrap_or(Setup::ANSWER_DEFAULT));
     let (role, _) = role_of(offer, answer).map_err(|error| DescriptionError::Setup { line, error })?;
-    Ok(Transport::Dtls { role, fingerprints })
+    let before = before.and_then(Keying::dtls);
+    // An answer that turns the roles round means a new association, whatever else it says.
+    let goes_on = |before: &DtlsKeying| before.role == role && before.goes_on(ours, offered.tls_id.as_ref(), answered);
+    let kept = before.filter(|before| goes_on(before));
+    let keying = DtlsKeying {
+        role,
+        ours: ours.clone(),
+        theirs: theirs.clone(),
+        our_id: offered.tls_id.clone(),
+        their_id: answered.tls_id.clone(),
+        remote: answered.rtp,
+    };
+    Ok(Keyed::dtls(keying, kept))
 }
 
 /// RFC 4568 section 5.1.3: one line, of a tag and suite that were offered, with a key of its own.
-fn accept_sdes(line: usize, offered: &Stream, answered: &Stream) -> Result<Transport, DescriptionError> {
+fn accept_sdes(line: usize, offered: &Stream, answered: &Stream, before: Option<&Keying>) -> Result<Keyed, DescriptionError> {
     let [theirs] = &answered.crypto[..] else {
         return Err(DescriptionError::CryptoCount { line, got: answered.crypto.len() + answered.unknown_crypto.len() });
     };
@@ -163,7 +201,7 @@ fn accept_sdes(line: usize, offered: &Stream, answered: &Stream) -> Result<Trans
     let Some(ours) = chosen else { return Err(DescriptionError::CryptoChoice { line, tag: theirs.tag() }) };
     let wrong = |error| DescriptionError::Crypto { line, error };
     // A key that comes back would have both directions use one keystream.
-    if theirs.keys().iter().any(|key| ours.keys().iter().any(|own| own.is_same_key(key))) {
+    if theirs.shares_key_with(ours) {
         return Err(wrong(CryptoError::KeyTwice));
     }
     // A session has one rate for both directions, and ours was offered without.
@@ -176,5 +214,5 @@ fn accept_sdes(line: usize, offered: &Stream, answered: &Stream) -> Result<Trans
     if rate(theirs) != rate(ours) {
         return Err(wrong(CryptoError::Unsupported { name: "KDR".into() }));
     }
-    sdes(ours, theirs).map_err(wrong)
+    Keyed::sdes(ours, theirs, before.and_then(Keying::sdes)).map_err(wrong)
 }

@@ -1,19 +1,20 @@
 //! What holds of any bytes: fuzz targets, property tests and corpus tests share these bodies.
 
 use super::{
-    Crypto, DESCRIPTION_LEN_MAX, Description, DescriptionError, Direction, Format, Kind, Local, LocalStream, Security, Transport,
-    answer,
+    Crypto, DESCRIPTION_LEN_MAX, Description, DescriptionError, Direction, Format, KeyChange, Kind, Local, LocalStream, Security,
+    Transport, answer,
 };
 use crate::dtls::{Fingerprint, FingerprintHash};
 use crate::srtp::{Profile, Session};
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// An offer from anyone: it is refused, or reads back as it was written; and its answer has its lines, in their order, none of them
-/// less protected than what was asked for.
+/// less protected than what was asked for. The same offer once more changes no key and no role.
 pub fn offer(bytes: &[u8]) {
     let Ok(offer) = Description::read(bytes) else { return };
     reads_back(&offer);
-    let Ok((answered, negotiated)) = answer(&offer, &everything()) else { panic!("a first offer has an answer") };
+    let mut us = everything();
+    let Ok((answered, negotiated)) = answer(&offer, &us) else { panic!("a first offer has an answer") };
     reads_back(&answered);
     assert_eq!((answered.lines().len(), negotiated.lines().len()), (offer.lines().len(), offer.lines().len()));
     for (line, agreed) in offer.lines().iter().zip(negotiated.lines()) {
@@ -21,8 +22,32 @@ pub fn offer(bytes: &[u8]) {
         assert_eq!(stream.protocol().is_secure(), agreed.transport().is_secure());
         assert_eq!(stream.kind(), agreed.kind());
         assert!(!agreed.direction().sends() || stream.direction().receives());
-        if let Transport::Sdes { policy, sending, receiving } = agreed.transport() {
-            Session::new().key(policy, sending, receiving).expect("keys that were agreed on");
+        match agreed.transport() {
+            Transport::Sdes { policy, sending, receiving, change } => {
+                Session::new().key(policy, sending, receiving).expect("keys that were agreed on");
+                assert_eq!(*change, KeyChange::Begins);
+            }
+            Transport::Dtls { is_new, .. } => assert!(is_new),
+            Transport::Clear => {}
+        }
+    }
+    us.settle(&negotiated);
+    let Ok((_, again)) = answer(&offer, &us) else { panic!("what was answered once has an answer") };
+    for (before, now) in negotiated.lines().iter().zip(again.lines()) {
+        let (Ok(before), Ok(now)) = (before.agreed(), now.agreed()) else {
+            assert!(before.agreed().is_err() && now.agreed().is_err());
+            continue;
+        };
+        match (before.transport(), now.transport()) {
+            (Transport::Dtls { role: before, .. }, Transport::Dtls { role, is_new, .. }) => {
+                assert_eq!((role, *is_new), (before, false))
+            }
+            (Transport::Sdes { sending: before, .. }, Transport::Sdes { sending, change, .. }) => {
+                assert_eq!(*change, KeyChange::Unchanged);
+                assert!(before.iter().zip(sending).all(|(before, now)| before.is_same_key(now)));
+            }
+            (Transport::Clear, Transport::Clear) => {}
+            pair => panic!("another way than before: {pair:?}"),
         }
     }
 }

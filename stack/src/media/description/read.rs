@@ -6,6 +6,7 @@ use super::error::DescriptionError;
 use super::format::Format;
 use super::inline_key::read_number;
 use super::line::{Kind, Line, OtherLine, Protocol, Source, Stream, UnknownCrypto};
+use super::tls_id::TlsId;
 use super::{CRYPTO_LINES_MAX, DESCRIPTION_LEN_MAX, Description, FORMATS_MAX, MEDIA_MAX, SOURCES_MAX, TEXT_LINES_MAX};
 use crate::dtls::{Fingerprints, Setup};
 use sdp_types::{Attribute, Media, RtpMap, Session};
@@ -87,6 +88,7 @@ fn read_line(line: usize, media: &Media, session: &Session) -> Result<Line, Desc
         unknown_crypto,
         fingerprints: read_fingerprints(line, media, session)?,
         setup: read_setup(line, media, session)?,
+        tls_id: read_tls_id(line, media)?,
         sources: read_sources(line, media)?,
     })))
 }
@@ -229,6 +231,19 @@ fn read_setup(line: usize, media: &Media, session: &Session) -> Result<Option<Se
         [] => Ok(None),
         [value] => value.parse().map(Some).map_err(|error| DescriptionError::Setup { line, error }),
         _ => Err(DescriptionError::Twice { line, what: "a=setup" }),
+    }
+}
+
+/// Unlike fingerprints it is a line's own (RFC 8842 section 4).
+fn read_tls_id(line: usize, media: &Media) -> Result<Option<TlsId>, DescriptionError> {
+    let mut values = media.get_attribute_values("tls-id").map(Option::unwrap_or_default);
+    match (values.next(), values.next()) {
+        (Some(_), Some(_)) => Err(DescriptionError::Twice { line, what: "a=tls-id" }),
+        (Some(value), None) => match TlsId::read(value) {
+            Some(id) => Ok(Some(id)),
+            None => Err(DescriptionError::Malformed { line, what: "a=tls-id of 20 to 255 letters and digits" }),
+        },
+        (None, _) => Ok(None),
     }
 }
 

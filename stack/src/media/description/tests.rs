@@ -56,7 +56,7 @@ fn call(offerer: &Local, answerer: &Local) -> Result<(Negotiated, Negotiated), D
 }
 
 fn keyed(transport: &Transport) -> Session {
-    let Transport::Sdes { policy, sending, receiving } = transport else { panic!("expected keys, got {transport:?}") };
+    let Transport::Sdes { policy, sending, receiving, .. } = transport else { panic!("expected keys, got {transport:?}") };
     let session = Session::new();
     session.key(policy, sending, receiving).unwrap();
     session
@@ -125,7 +125,10 @@ fn every_two_sides_agree_or_say_why() {
                     assert!(hears(&a, &b, 1) && hears(&b, &a, 1) && !hears(&a, &a, 2));
                     assert_eq!(way, 2);
                 }
-                (Transport::Dtls { role: a, fingerprints: of_b }, Transport::Dtls { role: b, fingerprints: of_a }) => {
+                (
+                    Transport::Dtls { role: a, fingerprints: of_b, is_new: true },
+                    Transport::Dtls { role: b, fingerprints: of_a, is_new: true },
+                ) => {
                     assert_eq!((*a, *b, way), (Role::Server, Role::Client, 4));
                     assert!(of_b.matches(b"b") && of_a.matches(b"a"));
                 }
@@ -513,7 +516,7 @@ fn the_shortest_lifetime_is_that_of_both_directions() {
     for (ours, theirs, shortest) in
         [(None, Some(9), 9), (Some(9), None, 9), (Some(9), Some(7), 7), (Some(7), Some(9), 7), (None, None, 1 << 48)]
     {
-        let transport = agreement::sdes(&line(ours), &line(theirs)).unwrap();
+        let keying::Keyed { transport, .. } = keying::Keyed::sdes(&line(ours), &line(theirs), None).unwrap();
         let (rtp, rtcp) = keyed(&transport).packets_left().unwrap();
         assert_eq!((rtp, rtcp), (shortest, shortest.min(1 << 31)));
     }
@@ -536,16 +539,17 @@ fn dtls_over_the_protocol_of_sdes() {
     let (answered, negotiated) = answer(&offer, &us).unwrap();
     let agreed = negotiated.streams().next().unwrap();
     assert_eq!(agreed.direction(), Direction::SendOnly);
-    assert!(matches!(agreed.transport(), Transport::Dtls { role: Role::Client, fingerprints } if fingerprints.matches(b"b")));
+    assert!(matches!(agreed.transport(), Transport::Dtls { role: Role::Client, fingerprints, .. } if fingerprints.matches(b"b")));
     let Line::Stream(stream) = &answered.lines()[0] else { panic!("it is taken") };
     assert_eq!((stream.protocol(), stream.setup()), (Protocol::RtpSavpf, Some(Setup::Active)));
 }
 
 #[test]
 fn nothing_that_is_shown_has_a_key_in_it() {
-    let us = side(vec![audio(Security::sdes(&SUITES))]);
+    let mut us = side(vec![audio(Security::sdes(&SUITES))]);
     let offer = us.offer().unwrap();
     let (answered, negotiated) = answer(&offer, &us).unwrap();
+    us.settle(&negotiated);
     let shown = format!("{offer:?} {answered:?} {negotiated:?} {us:?}");
     for line in offer.lines().iter().chain(answered.lines()) {
         let Line::Stream(stream) = line else { panic!("a stream") };

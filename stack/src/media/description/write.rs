@@ -74,6 +74,9 @@ fn write_stream(stream: &Stream) -> Media {
     if let Some(setup) = stream.setup {
         media.add_attribute_with_value("setup", setup);
     }
+    if let Some(id) = &stream.tls_id {
+        media.add_attribute_with_value("tls-id", id);
+    }
     for source in &stream.sources {
         let cname = source.cname.as_ref().map(|cname| format!(" cname:{cname}")).unwrap_or_default();
         media.add_attribute_with_value("ssrc", format!("{}{cname}", source.ssrc));

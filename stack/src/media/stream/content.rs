@@ -123,7 +123,8 @@ impl Sound {
             Popped::Held => played.concealed = 1,
             Popped::Missing | Popped::Empty => {
                 played.concealed = 1;
-                self.played.iter_mut().for_each(|sample| *sample = *sample / 4 * 3);
+                self.played.clear();
+                self.decoder.conceal(len / self.decoder.channels().max(1), &mut self.played);
             }
             Popped::Silence | Popped::Buffering => self.played.fill(0),
         }

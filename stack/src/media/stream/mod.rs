@@ -14,6 +14,7 @@ mod config;
 mod content;
 mod core;
 mod error;
+pub mod properties;
 mod report;
 mod schedule;
 mod shared;

@@ -228,6 +228,14 @@ impl TaskStream {
         self.handle.clock.request_destroy();
     }
 
+    /// Where it listens for RTP.
+    ///
+    /// # Errors
+    /// [`StreamError::Socket`].
+    pub fn local_addr(&self) -> Result<SocketAddr, StreamError> {
+        self.handle.shared.sockets.rtp.local_addr().map_err(|error| refused("a stream's port", &error))
+    }
+
     /// What was counted.
     pub fn report(&self) -> StreamReport {
         self.handle.shared.stream.report()

@@ -1,0 +1,111 @@
+//! *The call*: two endpoints with media, from their first offer until both hang up at once. No historic bug: what our stack does as a whole,
+//! in production, on turmoil and under shuttle, and what its figures are of.
+//!
+//! Threads and tasks of each side: the application's, which offers, answers, holds and hangs up; of each stream a clock, which has sound
+//! or pictures made and played, and a line, which reads the socket, does what is due and sends reports.
+//!
+//! The driver: an offer and its answer, handed over in memory as the bytes of SDP; a handshake (or keys of the signalling); 1 s of
+//! G.711; pictures for 0.5 s, as a second line of a second offer; a hold; new keys; the end, from both sides at the same moment.
+//! The weather is drawn for each run.
+//!
+//! The property: the call ends keyed and talking, or with a typed reason, within its deadlines; no datagram carries in clear what was to be
+//! protected; nothing is left when it has ended, and nothing hangs.
+
+pub mod call;
+
+use crate::exhibit::{Exhibit, Expected, MustSee, On, Subject};
+use call::{Keying, Setting, Weather, call, call_tapped};
+use sim::StrategyName;
+use std::net::SocketAddr;
+
+/// The call of the figures: DTLS, in fair weather.
+pub fn fair() {
+    call(Setting { keying: Keying::Dtls, weather: Weather::Fair });
+}
+
+/// The same, with `tap` called for each datagram: from where, to where, and its bytes.
+pub fn fair_tapped(tap: impl Fn(SocketAddr, SocketAddr, &[u8]) + 'static) {
+    call_tapped(Setting { keying: Keying::Dtls, weather: Weather::Fair }, tap);
+}
+
+fn fair_sdes() {
+    call(Setting { keying: Keying::Sdes, weather: Weather::Fair });
+}
+
+fn any_sdes() {
+    call(Setting { keying: Keying::Sdes, weather: Weather::Any });
+}
+
+/// In any weather.
+pub fn any() {
+    call(Setting { keying: Keying::Dtls, weather: Weather::Any });
+}
+
+/// The exhibit.
+pub fn exhibit() -> Exhibit {
+    let sampled = |schedules| On::turmoil(Expected::Clean).strategy(StrategyName::Random).schedules(schedules);
+    Exhibit {
+        name: "media-call",
+        story: "a whole call: handshake, sound, pictures, hold, new keys, and both hang up at once",
+        subjects: vec![
+            Subject::new(
+                "stack-sdes",
+                "keys of the signalling, in any weather",
+                vec![On::shuttle(Expected::Clean).schedules(100), sampled(5)],
+                any_sdes,
+            ),
+            Subject::new(
+                "stack-fair",
+                "DTLS, where the network does nothing but take 1 to 5 ms",
+                vec![On::shuttle(Expected::Clean).schedules(100), sampled(5), On::real(Expected::Clean).schedules(1)],
+                fair,
+            ),
+            Subject::new(
+                "stack-sdes-fair",
+                "keys of the signalling, in fair weather",
+                vec![On::real(Expected::Clean).schedules(1)],
+                fair_sdes,
+            ),
+            Subject {
+                must_see: Some(MustSee {
+                    operations: &["stream.opened", "stream.stop"],
+                    never: &[],
+                    not_driven: &[],
+                    timers: true,
+                }),
+                ..Subject::new(
+                    "stack",
+                    "DTLS, in any weather",
+                    vec![On::shuttle(Expected::Clean).schedules(200), sampled(10)],
+                    any,
+                )
+            },
+        ],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::call::by_bytes::any_bytes;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+
+        #[test]
+        fn it_goes_through_whatever_is_chosen(bytes in proptest::collection::vec(any::<u8>(), 0..2_000)) {
+            any_bytes(&bytes);
+        }
+
+        /// Bytes of which most are dull, so that the run gets far.
+        #[test]
+        fn it_goes_through_where_little_happens(bytes in proptest::collection::vec(prop_oneof![9 => Just(0), 1 => any::<u8>()], 0..6_000)) {
+            any_bytes(&bytes);
+        }
+    }
+
+    #[test]
+    fn the_corpus_holds() {
+        crate::corpus::each("media_call", any_bytes);
+    }
+}
