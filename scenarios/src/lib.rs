@@ -7,16 +7,21 @@ pub mod acquire_call;
 mod call_crossing;
 pub mod callback_outlives_stream;
 pub mod canary;
+pub mod clear_after_secure;
 #[cfg(test)]
 #[path = "../../stack/src/corpus.rs"]
 mod corpus;
 pub mod dialog_destroy;
 pub mod double_clock_stop;
+pub mod double_close;
+pub mod double_setup;
 pub mod dtls_crypto;
+mod dtls_setup;
 mod endpoint_oracle;
 pub mod exhibit;
 pub mod expired_deadline;
 pub mod feedback_as_rtp;
+pub mod flush_overrun;
 pub mod handshake_hang;
 pub mod handshake_under_harm;
 mod inputs;
@@ -27,7 +32,9 @@ pub mod program;
 #[cfg(test)]
 mod programs;
 pub mod queue_full;
+pub mod recv_vs_destroy;
 pub mod rekey_under_rx;
+pub mod reset_after_unlock;
 pub mod retransmit_join;
 pub mod roc_invariants;
 pub mod roc_lost_on_drop;
@@ -36,10 +43,12 @@ pub mod short_srtcp;
 pub mod spoofed_hello;
 mod srtp_setup;
 pub mod stop_acceptor;
+mod stream_setup;
 mod task_stream_setup;
 pub mod thread_loop;
 pub mod timer_cancel;
 mod timer_oracle;
+pub mod torn_flush;
 mod toy_cipher;
 pub mod work_held;
 pub mod zrtp_mbuf_growth;
@@ -66,11 +75,18 @@ pub fn exhibits() -> Vec<Exhibit> {
         timer_cancel::exhibit(),
         work_held::exhibit(),
         queue_full::exhibit(),
+        torn_flush::exhibit(),
+        flush_overrun::exhibit(),
+        reset_after_unlock::exhibit(),
+        clear_after_secure::exhibit(),
+        recv_vs_destroy::exhibit(),
         callback_outlives_stream::exhibit(),
         stop_acceptor::exhibit(),
         spoofed_hello::exhibit(),
+        double_close::exhibit(),
         handshake_hang::exhibit(),
         expired_deadline::exhibit(),
+        double_setup::exhibit(),
         media_call::exhibit(),
     ]
 }

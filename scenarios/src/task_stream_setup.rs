@@ -28,6 +28,7 @@ impl PayloadSink for Nothing {
 pub(crate) fn stream(transport: Arc<dyn Transport>) -> (Stream, Content) {
     let config = StreamConfig {
         ssrc: u32::MAX,
+        seed: Some(0),
         direction: Direction::ReceiveOnly,
         samples_per_tick: 8_000,
         stop_deadline: Duration::from_secs(1),

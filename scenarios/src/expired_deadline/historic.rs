@@ -1,6 +1,6 @@
 //! The handshake as it was, rewritten small: two flights of each side, and a timer that sends the last one again.
 
-use super::{End, Outcome, Side};
+use super::{End, LASTS, Outcome, Side};
 use sim::time::{Duration, Instant};
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -73,8 +73,10 @@ impl End for Historic {
         let expected = u8::from(side == Side::Client);
         let mut end =
             Historic { timeout: TIMEOUT_OF.get(), side, expected, to_send: VecDeque::new(), waits: None, has_timed_out: false };
-        if side == Side::Client {
-            end.send(0, now);
+        match side {
+            Side::Client => end.send(0, now),
+            // Who is never called gives up too.
+            Side::Server => end.waits = Some((0, SENDS_MAX, now + LASTS / 2)),
         }
         end
     }

@@ -1,5 +1,5 @@
 //! A handshake of four flights, as DTLS 1.2 has them (RFC 6347 section 4.2.4), with nothing in them: who sends what, when it is sent
-//! again, and when it is done. Stands in until the real one lands; sans-IO, as that one is.
+//! again, and when it is done. What upstream's code needs of a handshake, and no more; our own stack does a real one.
 
 use sim::time::{Duration, Instant};
 

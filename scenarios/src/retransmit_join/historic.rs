@@ -1,13 +1,14 @@
 //! The transport of 86b7dd4, rewritten small.
 
-use super::handshake::{Client, Flight};
-use super::{TICK, Transport};
+use super::handshake::{Client, Flight, answer};
+use super::{OVER, TICK, Transport};
 use sim::net::blocking::UdpSocket;
 use sim::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use sim::sync::{Arc, Mutex, ReentrantMutex};
 use sim::thread::{self, JoinHandle};
 use sim::time::{self, Instant};
 use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
 
 /// What the clock does after it has sent a flight again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +40,7 @@ pub(super) struct Historic {
 }
 
 impl Transport for Historic {
-    fn open(socket: Arc<UdpSocket>) -> Arc<Self> {
+    fn open(socket: Arc<UdpSocket>, _peer: SocketAddr) -> Arc<Self> {
         let transport = Arc::new(Historic {
             again: AGAIN.get(),
             socket,
@@ -69,6 +70,20 @@ impl Transport for Historic {
             self.stop_clock();
         }
         is_done
+    }
+
+    fn serve(socket: &UdpSocket) {
+        let mut buffer = [0; 64];
+        loop {
+            let (length, from) = socket.recv_from(&mut buffer).expect("it is connected to nobody, and its host is up");
+            if &buffer[..length] == OVER {
+                return;
+            }
+            if let Some(answer) = Flight::read(&buffer[..length]).and_then(answer) {
+                // What is lost is asked for again.
+                let _ = socket.send_to(answer.bytes(), from);
+            }
+        }
     }
 }
 

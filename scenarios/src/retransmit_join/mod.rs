@@ -12,7 +12,8 @@
 //! sends again; before it has the lock back the peer's answer is there, the socket takes the lock, sees the handshake complete, and
 //! joins the clock, which waits for the lock.
 //!
-//! The driver does one handshake over a network that loses, with no latency, as on one machine. The property: it ends within its
+//! The driver does one handshake over a network that loses, with no latency, as on one machine: one with nothing in it, or of our own
+//! stack a real one, in which it is the client that sends its last flight until the peer says that it has it. The property: it ends within its
 //! deadline and every thread with it. It takes all three: with nothing lost, or no timer, or one thread, nothing happens.
 
 mod handshake;
@@ -20,14 +21,13 @@ mod historic;
 mod production;
 
 use crate::exhibit::{Exhibit, Expected, MustSee, On, Sequential, Subject};
-use handshake::{Flight, answer};
 use sim::Bounds;
 use sim::StrategyName;
 use sim::net::blocking::UdpSocket;
 use sim::net::{self, Host, Link};
 use sim::sync::{Arc, channel};
 use sim::thread;
-use sim::time::Duration;
+use sim::time::{self, Duration};
 use sim::verdict::Detector;
 use std::net::SocketAddr;
 
@@ -39,13 +39,16 @@ const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(600);
 /// Ends the peer.
 const OVER: &[u8] = b"over";
 const PORT: u16 = 5_004;
+const DATAGRAM_LEN_MAX: usize = 2048;
 
 /// The client of a handshake: every version of the code.
 trait Transport: Send + Sync + 'static {
-    /// Makes one that sends through `socket` to its peer; the first flight is sent, and its clock runs.
-    fn open(socket: Arc<UdpSocket>) -> Arc<Self>;
+    /// Makes one that sends through `socket`, which is connected to its peer; the first flight is sent, and its clock runs.
+    fn open(socket: Arc<UdpSocket>, peer: SocketAddr) -> Arc<Self>;
     /// A datagram of the peer has come. True when the handshake is complete.
     fn on_datagram(&self, datagram: &[u8]) -> bool;
+    /// The peer: answers until it is over.
+    fn serve(socket: &UdpSocket);
 }
 
 /// How often a network without latency loses a datagram.
@@ -60,13 +63,15 @@ fn lossless() -> Link {
 /// The driver: one handshake.
 fn drive<T: Transport>(link: &Link) {
     net::set_link(link).expect("the engine has links");
+    // A machine that stands still for longer may miss the handshake's deadline.
+    time::bound_slowness(TICK);
     let peer = Host::new("peer");
     let at = SocketAddr::new(peer.address(), PORT);
     let (ready, is_ready) = channel::bounded(1);
     let server = peer.thread("peer", move || {
         let socket = UdpSocket::bind(at).expect("nobody else has this port");
         ready.send(()).expect("the driver waits for it");
-        serve(&socket);
+        T::serve(&socket);
     });
     is_ready.recv().expect("the peer binds its port");
     let here = SocketAddr::new(Host::current().address(), PORT);
@@ -76,8 +81,8 @@ fn drive<T: Transport>(link: &Link) {
         let socket = Arc::clone(&socket);
         thread::Builder::new().name("socket").spawn(move || {
             let _operation = sim::operation("handshake", HANDSHAKE_DEADLINE);
-            let transport = T::open(Arc::clone(&socket));
-            let mut buffer = [0; 64];
+            let transport = T::open(Arc::clone(&socket), at);
+            let mut buffer = [0; DATAGRAM_LEN_MAX];
             loop {
                 // What was refused is sent again by the clock.
                 let Ok((length, _)) = socket.recv_from(&mut buffer) else { continue };
@@ -167,23 +172,13 @@ pub fn exhibit() -> Exhibit {
                     not_driven: &[["clock.destroy", "clock.destroy"]],
                     timers: true,
                 }),
-                ..subject("stack", "our clock sends again, and is stopped with no lock held", On::shuttle(Expected::Clean), stack)
+                ..subject(
+                    "stack",
+                    "our transport, whose clock sends again and is stopped with no lock held: a real handshake at both ends",
+                    On::shuttle(Expected::Clean).schedules(1_000),
+                    stack,
+                )
             },
         ],
-    }
-}
-
-/// The peer: answers until it is over.
-fn serve(socket: &UdpSocket) {
-    let mut buffer = [0; 64];
-    loop {
-        let (length, from) = socket.recv_from(&mut buffer).expect("it is connected to nobody, and its host is up");
-        if &buffer[..length] == OVER {
-            return;
-        }
-        if let Some(answer) = Flight::read(&buffer[..length]).and_then(answer) {
-            // What is lost is asked for again.
-            let _ = socket.send_to(answer.bytes(), from);
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! What associations are made with.
 
+use super::association::DATAGRAM_LEN_MAX;
 use super::clock::LibraryClock;
 use super::setup::Role;
 use super::{Certificate, DtlsError};
@@ -29,7 +30,8 @@ pub enum Versions {
 pub struct Settings {
     /// The versions.
     pub versions: Versions,
-    /// The longest datagram that is sent, in bytes of UDP payload: 300 to 16,384. On a path of 576 bytes it is 548.
+    /// The longest datagram that is sent, in bytes of UDP payload: 300 to 2,048, which is the longest
+    /// that is looked at. On a path of 576 bytes it is 548.
     pub mtu_bytes: usize,
     /// How long a handshake may take in all, with every new beginning: 100 ms to 10 min.
     pub deadline: Duration,
@@ -158,7 +160,7 @@ impl Settings {
             false => Err(DtlsError::Setting { what, least, most, got }),
         };
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        within("an MTU in bytes", 300, 16_384, self.mtu_bytes as u64)?;
+        within("an MTU in bytes", 300, DATAGRAM_LEN_MAX as u64, self.mtu_bytes as u64)?;
         within("a deadline in ms", 100, 600_000, ms(self.deadline))?;
         within("an attempt's time in ms", 100, 600_000, ms(self.attempt))?;
         within("a retransmission's time in ms", 20, 10_000, ms(self.retransmit_after))

@@ -11,7 +11,7 @@ pub use line::built_in_codec;
 
 use crate::dtls::DtlsConfig;
 use crate::media::description::{
-    self, AgreedFormat, Description, Direction, Format, Kind, Local, LocalStream, Negotiated, Security, accept_answer,
+    self, AgreedFormat, Description, Direction, Format, Kind, Local, LocalStream, MEDIA_MAX, Negotiated, Security, accept_answer,
 };
 use crate::media::stream::{Content, Sockets, StreamConfig, StreamError, StreamReport, TaskStream};
 use line::Line;
@@ -76,6 +76,7 @@ pub struct MediaCall {
 
 struct Shared {
     setup: CallSetup,
+    session_id: u64,
     address: IpAddr,
     state: Mutex<State>,
     /// Who hangs up waits here until what was agreed is done.
@@ -130,7 +131,9 @@ impl MediaCall {
             associations: setup.first_association,
             streams: Vec::new(),
         };
-        Ok(MediaCall { shared: Arc::new(Shared { setup, address, state: Mutex::new(state), applied: Notify::new() }) })
+        Ok(MediaCall {
+            shared: Arc::new(Shared { setup, session_id, address, state: Mutex::new(state), applied: Notify::new() }),
+        })
     }
 
     /// Adds a line, which the next offer has, and which answers the first line of its kind of the next offer of the other side's.
@@ -143,7 +146,9 @@ impl MediaCall {
         let broken = |error: std::io::Error| StreamError::Socket { address: at.to_string(), why: error.to_string() };
         let socket = UdpSocket::bind(at).await.map_err(broken)?;
         let bound = socket.local_addr().map_err(broken)?;
-        let ssrc = sim::rand::below(u64::from(u32::MAX)) as u32 + 1;
+        // Two sides that draw the same have different ones all the same.
+        let own = self.shared.session_id.wrapping_mul(MEDIA_MAX as u64).wrapping_add(self.shared.state.lock().lines.len() as u64);
+        let ssrc = (sim::rand::below(u64::from(u32::MAX)).wrapping_add(own) % u64::from(u32::MAX)) as u32 + 1;
         let got = bound;
         let mut local = LocalStream::new(line.kind, bound, line.formats, line.security).map_err(|error| match bound.port() {
             u16::MAX => CallError::Port { got },

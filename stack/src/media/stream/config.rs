@@ -29,6 +29,9 @@ pub struct StreamConfig {
     pub jitter: JitterConfig,
     /// What RTCP is allowed.
     pub rtcp: RtcpConfig,
+    /// What the first sequence number and timestamp and the times of reports are drawn from; the system's randomness unless said. For
+    /// streams that are to do the same again.
+    pub seed: Option<u64>,
     /// How long the peer may send nothing at all before [`StreamEvent::PeerSilent`](super::StreamEvent::PeerSilent) is told.
     pub silence: Duration,
     /// How long the end waits for a callback to return, and for the stream's task to end.
@@ -63,6 +66,7 @@ impl Default for StreamConfig {
             samples_per_tick: 160,
             jitter: JitterConfig::default(),
             rtcp: RtcpConfig::default(),
+            seed: None,
             silence: Duration::from_secs(10),
             stop_deadline: Duration::from_secs(2),
         }

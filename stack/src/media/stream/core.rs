@@ -1,5 +1,6 @@
 //! A stream without locks, sockets or callbacks: what is sent, what is played, what is reported.
 
+use super::draws::Draws;
 use super::report::{StreamEvent, StreamReport};
 use super::schedule::Schedule;
 use super::sources::{Heard, Sources};
@@ -91,12 +92,14 @@ impl StreamCore {
             true => Inbound::Sound(Box::new(JitterBuffer::new(config.jitter())?)),
             false => Inbound::Payloads(VecDeque::new()),
         };
-        let schedule = Schedule::new(config.rtcp, now, 52 + config.cname.len());
+        // One draw, which is too large for an engine to have every answer of.
+        let mut draws = Draws::new(config.seed.unwrap_or_else(|| sim::rand::below(1 << 63)));
         let wall = sim::time::wall_clock();
         let ntp = (wall.as_secs().wrapping_add(NTP_OF_1970_S) << 32) + (u64::from(wall.subsec_nanos()) << 32) / 1_000_000_000;
         // Any timestamp, and a sequence number of the lower half: until the first rollover a receiver cannot lose count of it
         // (RFC 3550 section 5.1, RFC 3711 section 3.3.1).
-        let (sequence_number, timestamp_base) = (sim::rand::below(1 << 15) as u16, sim::rand::below(1 << 32) as u32);
+        let (sequence_number, timestamp_base) = (draws.below(1 << 15) as u16, draws.below(1 << 32) as u32);
+        let schedule = Schedule::new(config.rtcp, now, 52 + config.cname.len(), draws);
         Ok(StreamCore {
             direction: config.direction,
             config,
@@ -345,8 +348,8 @@ impl StreamCore {
         Some(packet)
     }
 
-    /// Ends it: what is to be said last, if it has not ended before (RFC 3550 section 6.6).
-    pub(super) fn end(&mut self, now: Instant) -> Option<Mbuf> {
+    /// Ends it: what is to be said last (RFC 3550 section 6.6). Nothing if it has ended before.
+    pub(super) fn end(&mut self, now: Instant) -> Option<Option<Mbuf>> {
         if std::mem::replace(&mut self.has_ended, true) {
             return None;
         }
@@ -354,7 +357,7 @@ impl StreamCore {
         let has_spoken = self.report.sent_packets > 0 || self.report.reports_sent > 0;
         let bye = has_spoken.then(|| self.write_report(now, Some(b"the call has ended"))).flatten();
         self.report.reports_sent += u64::from(bye.is_some());
-        bye
+        Some(bye)
     }
 
     pub(super) fn next_event(&mut self) -> Option<StreamEvent> {

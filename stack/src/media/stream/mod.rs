@@ -13,6 +13,7 @@
 mod config;
 mod content;
 mod core;
+mod draws;
 mod error;
 pub mod properties;
 mod report;

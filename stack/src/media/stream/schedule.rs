@@ -1,6 +1,7 @@
 //! When RTCP is sent: the timer rules of RFC 3550 section 6.3, for a session of two, and early feedback as RFC 4585 section 3.5.2 has it.
 
 use super::RtcpConfig;
+use super::draws::Draws;
 use sim::time::Instant;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ const UDP_IP_LEN: u32 = 28;
 #[derive(Clone, Debug)]
 pub(super) struct Schedule {
     config: RtcpConfig,
+    draws: Draws,
     last: Instant,
     next: Instant,
     is_initial: bool,
@@ -25,10 +27,18 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    pub(super) fn new(config: RtcpConfig, now: Instant, len: usize) -> Self {
+    pub(super) fn new(config: RtcpConfig, now: Instant, len: usize, draws: Draws) -> Self {
         let mean_len_scaled = 16 * (len as u64 + u64::from(UDP_IP_LEN));
-        let mut schedule =
-            Schedule { config, last: now, next: now, is_initial: true, mean_len_scaled, members_before: 1, may_be_early: true };
+        let mut schedule = Schedule {
+            config,
+            draws,
+            last: now,
+            next: now,
+            is_initial: true,
+            mean_len_scaled,
+            members_before: 1,
+            may_be_early: true,
+        };
         schedule.next = now + schedule.interval(1);
         schedule
     }
@@ -85,15 +95,14 @@ impl Schedule {
     }
 
     /// The interval of section 6.3.1, of which 0.5 to 1.5 times is taken.
-    fn interval(&self, members: u32) -> Duration {
+    fn interval(&mut self, members: u32) -> Duration {
         let bytes_per_s = u64::from(self.config.session_bits_per_s / 8 / RTCP_PART).max(1);
         // With two members or fewer no part is set aside for senders.
         let by_bandwidth_us = u64::from(members.max(1)) * self.mean_len_scaled / 16 * 1_000_000 / bytes_per_s;
         let least = if self.is_initial { self.config.interval_min / 2 } else { self.config.interval_min };
         let least_us = u64::try_from(least.as_micros()).unwrap_or(u64::MAX);
         let mean_us = by_bandwidth_us.max(least_us);
-        // In thousandths, so that a run's choice is a small one.
-        let drawn_us = mean_us / 1_000 * (500 + sim::rand::below(1_001));
+        let drawn_us = mean_us / 2 + mean_us * self.draws.below(1_000_001) / 1_000_000;
         Duration::from_micros(drawn_us * 1_000 / COMPENSATION_PER_MILLE)
     }
 }
@@ -110,8 +119,8 @@ mod tests {
     fn the_first_report_comes_after_half_of_the_least_interval_and_later_ones_after_the_whole() {
         // Between 0.5 and 1.5 times, divided by e - 3/2.
         let bounds = |ms: u64| (ms * 500 / 1_218, ms * 1_500 / 1_218 + 1);
-        for _ in 0..500 {
-            let mut schedule = Schedule::new(RtcpConfig::default(), at(0), 60);
+        for seed in 0..500 {
+            let mut schedule = Schedule::new(RtcpConfig::default(), at(0), 60, Draws::new(seed));
             let first = schedule.next_due().saturating_duration_since(at(0)).as_millis() as u64;
             let (least, most) = bounds(2_500);
             assert!((least..=most).contains(&first), "{first}");
@@ -126,9 +135,9 @@ mod tests {
     #[test]
     fn little_bandwidth_makes_reports_rare() {
         let config = RtcpConfig { session_bits_per_s: 1_600, ..RtcpConfig::default() };
-        for _ in 0..100 {
+        for seed in 0..100 {
             // Ten bytes a second, 100 bytes with the headers, two members: 20 s in the mean.
-            let mut schedule = Schedule::new(config, at(0), 72);
+            let mut schedule = Schedule::new(config, at(0), 72, Draws::new(seed));
             schedule.sent(at(0), 72, 2);
             let wait = schedule.next_due().saturating_duration_since(at(0)).as_millis() as u64;
             assert!((20_000 * 500 / 1_218..=20_000 * 1_500 / 1_218 + 1).contains(&wait), "{wait}");
@@ -138,8 +147,8 @@ mod tests {
     #[test]
     fn a_report_that_is_reconsidered_is_put_off_or_sent_and_never_before_its_interval() {
         let (mut put_off, mut sent) = (0, 0);
-        for _ in 0..500 {
-            let mut schedule = Schedule::new(RtcpConfig::default(), at(0), 60);
+        for seed in 0..500 {
+            let mut schedule = Schedule::new(RtcpConfig::default(), at(0), 60, Draws::new(seed));
             let due = schedule.next_due();
             assert!(!schedule.expires(at(0), 1));
             match schedule.expires(due, 2) {
@@ -155,7 +164,7 @@ mod tests {
 
     #[test]
     fn feedback_is_early_once_between_two_reports() {
-        let mut schedule = Schedule::new(RtcpConfig::default(), at(0), 60);
+        let mut schedule = Schedule::new(RtcpConfig::default(), at(0), 60, Draws::new(1));
         let due = schedule.next_due();
         assert!(schedule.take_early(at(10)));
         assert!(schedule.next_due() > due, "the report after early feedback is put off");
@@ -166,7 +175,7 @@ mod tests {
 
     #[test]
     fn who_leaves_brings_the_next_report_nearer() {
-        let mut schedule = Schedule::new(RtcpConfig::default(), at(0), 60);
+        let mut schedule = Schedule::new(RtcpConfig::default(), at(0), 60, Draws::new(1));
         schedule.sent(at(0), 60, 2);
         schedule.members_before = 2;
         let wait = schedule.next_due().saturating_duration_since(at(0));

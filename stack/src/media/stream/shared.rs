@@ -86,7 +86,9 @@ impl Stream {
         if state.core.has_ended() {
             return Err(StreamError::Ended);
         }
-        if state.transport.is_secure() && !transport.is_secure() {
+        // What it lets by may be worse in two ways: without tags, and in clear.
+        let is_worse = state.transport.is_secure() && !transport.is_secure();
+        if is_worse || transport.require_encryption(state.transport.has_encrypted()).is_err() {
             return Err(StreamError::ClearAfterSecure);
         }
         Ok(std::mem::replace(&mut state.transport, transport))
@@ -225,6 +227,8 @@ impl Stream {
             let mut state = self.shared.lock();
             (state.core.end(now), Arc::clone(&state.transport))
         };
+        // Who ends it closes the transport too: another would close it before the last word is protected.
+        let Some(bye) = bye else { return Vec::new() };
         let mut outgoing: Vec<_> = bye.and_then(|bye| protect_rtcp(&*transport, bye)).into_iter().collect();
         outgoing.extend(self.react(transport.close(now)));
         outgoing

@@ -38,6 +38,14 @@ impl Transport for ClearTransport {
         false
     }
 
+    fn has_encrypted(&self) -> [bool; 2] {
+        [false; 2]
+    }
+
+    fn require_encryption(&self, of: [bool; 2]) -> Result<(), TransportError> {
+        if of == [false; 2] { Ok(()) } else { Err(TransportError::Clear { got: "no policy".to_owned() }) }
+    }
+
     fn phase(&self) -> Phase {
         if self.state.lock().is_closed { Phase::Closed } else { Phase::Open }
     }

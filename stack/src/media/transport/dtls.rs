@@ -179,6 +179,15 @@ impl Transport for DtlsTransport {
         true
     }
 
+    fn has_encrypted(&self) -> [bool; 2] {
+        // The profiles that DTLS agrees on do, and nothing goes before there is one.
+        [true; 2]
+    }
+
+    fn require_encryption(&self, _of: [bool; 2]) -> Result<(), TransportError> {
+        Ok(())
+    }
+
     fn phase(&self) -> Phase {
         self.state.lock().phase.clone()
     }

@@ -2,7 +2,7 @@
 
 use super::Peer;
 use crate::dtls::{DemuxError, DtlsError};
-use crate::srtp::{Profile, SrtpError};
+use crate::srtp::SrtpError;
 use std::net::SocketAddr;
 use thiserror::Error;
 
@@ -28,10 +28,10 @@ pub enum TransportError {
     #[error(transparent)]
     Srtp(#[from] SrtpError),
     /// A policy would leave in clear what was protected before, or what is to be protected.
-    #[error("expected a policy that encrypts, got one of {got} that leaves packets in clear")]
+    #[error("expected a policy that encrypts what is to be, got {got}")]
     Clear {
-        /// The policy's profile.
-        got: Profile,
+        /// The policy, as it is told.
+        got: String,
     },
     /// DTLS needs RTP and RTCP on one port: a second association for RTCP (RFC 5764 section 4.1) is not made.
     #[error("expected RTP and RTCP on one port for DTLS, got {} and {}", got.rtp, got.rtcp)]

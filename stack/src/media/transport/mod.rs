@@ -117,6 +117,15 @@ pub trait Transport: Send + Sync + fmt::Debug {
     /// Whether packets are protected, or else refused.
     fn is_secure(&self) -> bool;
 
+    /// Whether RTP, and RTCP, is encrypted or was once.
+    fn has_encrypted(&self) -> [bool; 2];
+
+    /// Has it encrypt RTP, and RTCP, from now on, as the transport did that it takes the place of.
+    ///
+    /// # Errors
+    /// [`TransportError::Clear`] of one that does not. Nothing has changed.
+    fn require_encryption(&self, of: [bool; 2]) -> Result<(), TransportError>;
+
     /// How far it is.
     fn phase(&self) -> Phase;
 

@@ -53,21 +53,19 @@ impl SdesTransport {
     /// are any, go on.
     #[track_caller]
     pub fn set_keys(&self, policy: &Policy, sending: &[MasterKey], receiving: &[MasterKey]) -> Result<(), TransportError> {
-        let encrypts = [policy.encrypts_rtp(), policy.encrypts_rtcp()];
         let mut state = self.state.lock();
         if state.is_closed {
             return Err(TransportError::Closed);
         }
-        let falls_back = state.has_encrypted.iter().zip(encrypts).any(|(before, now)| *before && !now);
-        if policy.profile().is_null() || falls_back {
-            return Err(TransportError::Clear { got: policy.profile() });
+        if policy.profile().is_null() || falls_back(state.has_encrypted, policy) {
+            return Err(TransportError::Clear { got: tell(policy) });
         }
         match &state.policy {
             Some(before) if before == policy => self.session.rekey(sending, receiving)?,
             _ => self.session.key(policy, sending, receiving)?,
         }
         state.policy = Some(policy.clone());
-        state.has_encrypted.iter_mut().zip(encrypts).for_each(|(before, now)| *before |= now);
+        remember(&mut state.has_encrypted, encrypts(policy));
         Ok(())
     }
 
@@ -82,6 +80,19 @@ impl SdesTransport {
 impl Transport for SdesTransport {
     fn is_secure(&self) -> bool {
         true
+    }
+
+    fn has_encrypted(&self) -> [bool; 2] {
+        self.state.lock().has_encrypted
+    }
+
+    fn require_encryption(&self, of: [bool; 2]) -> Result<(), TransportError> {
+        let mut state = self.state.lock();
+        if let Some(policy) = state.policy.as_ref().filter(|policy| falls_back(of, policy)) {
+            return Err(TransportError::Clear { got: tell(policy) });
+        }
+        remember(&mut state.has_encrypted, of);
+        Ok(())
     }
 
     fn phase(&self) -> Phase {
@@ -136,4 +147,22 @@ impl Transport for SdesTransport {
         let counters = self.state.lock().counters;
         TransportCounters { srtp: self.session.counters(), ..counters }
     }
+}
+
+fn encrypts(policy: &Policy) -> [bool; 2] {
+    [policy.encrypts_rtp(), policy.encrypts_rtcp()]
+}
+
+/// Whether a policy leaves in clear what was encrypted before.
+fn falls_back(before: [bool; 2], policy: &Policy) -> bool {
+    before.into_iter().zip(encrypts(policy)).any(|(before, now)| before && !now)
+}
+
+fn remember(before: &mut [bool; 2], now: [bool; 2]) {
+    before.iter_mut().zip(now).for_each(|(before, now)| *before |= now);
+}
+
+fn tell(policy: &Policy) -> String {
+    let [rtp, rtcp] = encrypts(policy).map(|encrypts| if encrypts { "encrypted" } else { "in clear" });
+    format!("one of {} with RTP {rtp} and RTCP {rtcp}", policy.profile())
 }
