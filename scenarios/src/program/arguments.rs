@@ -1,5 +1,6 @@
 //! The command line.
 
+use super::call::{ANSWER_HELP, AnswerArguments, CALL_HELP, CallArguments};
 use clap::{Args, Parser, Subcommand};
 use sim::{Engine, StrategyName};
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use std::time::Duration;
   glare replay 'glare1:canary:abba:shuttle:cdf8a2753.2~8830'
   glare run retransmit-join --engine shuttle
   glare replay TOKEN --pcap call.pcapng
+  glare call --media 127.0.0.1:5004 --dtls active --record heard.wav
 
 Exit codes: 0 all as expected, 1 something was not, 2 wrong usage."
 )]
@@ -47,6 +49,12 @@ pub(crate) enum Command {
         #[arg(long, value_parser = clap::value_parser!(u32).range(3..=10_000_000), value_name = "N")]
         lines: Option<u32>,
     },
+    /// Calls a real peer: a tone, a file or an echo in, a WAV out; protected by DTLS-SRTP or SDES, or in clear.
+    #[command(after_help = CALL_HELP)]
+    Call(Box<CallArguments>),
+    /// Waits for such a call.
+    #[command(after_help = ANSWER_HELP)]
+    Answer(Box<AnswerArguments>),
     /// One check in this process, its row to standard output: what `run` starts.
     #[command(hide = true)]
     Check(CheckArguments),
@@ -152,7 +160,7 @@ fn preemptions(text: &str) -> Result<Preemptions, String> {
     Ok(Preemptions(Some(bound.into())))
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let wrong = || format!("expected a time such as 500ms, 30s, 5m or 8h, got `{text}`");
     let number: u64 = digits.parse().map_err(|_| wrong())?;

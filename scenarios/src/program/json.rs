@@ -1,11 +1,12 @@
 //! `--json`: the whole file or none of it.
 
-use super::{Failure, Row};
+use super::Failure;
+use serde::Serialize;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// A file that will hold the rows. It is made beside its place before anything runs, so that a wrong path is known at once, and
+/// A file that will hold the rows, or what came of a call. It is made beside its place before anything runs, so that a wrong path is known at once, and
 /// moved into its place when it is whole.
 #[derive(Debug)]
 pub(crate) struct JsonFile {
@@ -25,9 +26,9 @@ impl JsonFile {
         Ok(JsonFile { place: place.to_owned(), file: Some(file.map_err(|error| fails(place, error))?), beside })
     }
 
-    pub(crate) fn write(mut self, rows: &[Row]) -> Result<(), Failure> {
+    pub(crate) fn write(mut self, what: &(impl Serialize + ?Sized)) -> Result<(), Failure> {
         let place = self.place.clone();
-        let mut text = serde_json::to_vec_pretty(rows).map_err(|error| fails(&place, error))?;
+        let mut text = serde_json::to_vec_pretty(what).map_err(|error| fails(&place, error))?;
         text.push(b'\n');
         if let Some(mut file) = self.file.take() {
             let special = self.beside == self.place;

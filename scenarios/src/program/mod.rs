@@ -1,6 +1,7 @@
 //! The `glare` program: its commands and exit codes.
 
 mod arguments;
+mod call;
 mod capture;
 mod hashes;
 mod json;
@@ -56,6 +57,8 @@ pub fn main() -> ExitCode {
         Command::List { json } => run::list(json.as_deref()),
         Command::Run(wanted) => run::run(&wanted),
         Command::Replay { token, pcap, lines } => replay::replay(&token, pcap.as_deref(), lines),
+        Command::Call(arguments) => call::call(&arguments),
+        Command::Answer(arguments) => call::answer(&arguments),
         Command::Check(check) => worker::work(&check),
         Command::Hashes { exhibit, subject, engine, seeds } => hashes::hashes(&exhibit, &subject, engine, seeds),
     };
