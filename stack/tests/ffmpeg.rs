@@ -3,7 +3,7 @@
 #[path = "peers/ffmpeg.rs"]
 mod ffmpeg;
 
-use ffmpeg::{Ffmpeg, Folder, base64, is_installed, loopback};
+use ffmpeg::{Ffmpeg, Folder, is_installed};
 use sim::net::UdpSocket;
 use sim::{task, time};
 use stack::buffer::Mbuf;
@@ -12,6 +12,7 @@ use stack::srtp::{MasterKey, Policy, Profile, Receiver, Sender};
 use std::fs;
 use std::future::Future;
 use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 /// The names by which ffmpeg keeps 80 bits for SRTCP, as RFC 4568 says; by its AES_CM_128_HMAC_SHA1_32 it does not.
@@ -193,4 +194,19 @@ fn rtp_packet(at: usize, payload: &[u8]) -> Mbuf {
 fn tell(what: std::fmt::Arguments<'_>) {
     // Not by print!, which a test that passes keeps to itself.
     let _ = writeln!(std::io::stderr(), "{what}");
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    (Ipv4Addr::LOCALHOST, port).into()
+}
+
+/// The base64 of RFC 4648, of bytes that need no padding.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    assert!(bytes.len().is_multiple_of(3));
+    let of = |group: &[u8]| {
+        let number = group.iter().fold(0_usize, |number, byte| number << 8 | usize::from(*byte));
+        [18, 12, 6, 0].map(|shift| char::from(ALPHABET[number >> shift & 63]))
+    };
+    bytes.chunks(3).flat_map(of).collect()
 }

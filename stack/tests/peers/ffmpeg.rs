@@ -3,7 +3,6 @@
 use sim::time;
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -32,7 +31,12 @@ pub(crate) struct Ffmpeg {
 impl Ffmpeg {
     /// Runs it in `folder`, where its log goes.
     pub(crate) fn start(folder: &Path, arguments: &[&str]) -> Self {
-        let log = folder.join("log");
+        Self::start_as("log", folder, arguments)
+    }
+
+    /// With a log of this name, for one of several in a folder.
+    pub(crate) fn start_as(log: &str, folder: &Path, arguments: &[&str]) -> Self {
+        let log = folder.join(log);
         let program = Command::new("ffmpeg")
             .args(["-hide_banner", "-nostdin", "-y", "-loglevel", "info"])
             .args(arguments)
@@ -107,19 +111,4 @@ impl Drop for Folder {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
-}
-
-pub(crate) fn loopback(port: u16) -> SocketAddr {
-    (Ipv4Addr::LOCALHOST, port).into()
-}
-
-/// The base64 of RFC 4648, of bytes that need no padding.
-pub(crate) fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    assert!(bytes.len().is_multiple_of(3));
-    let of = |group: &[u8]| {
-        let number = group.iter().fold(0_usize, |number, byte| number << 8 | usize::from(*byte));
-        [18, 12, 6, 0].map(|shift| char::from(ALPHABET[number >> shift & 63]))
-    };
-    bytes.chunks(3).flat_map(of).collect()
 }
