@@ -1,7 +1,7 @@
 //! `glare call` and `glare answer` as two processes on loopback: keys of every kind, tones both ways, signals, and what fails.
 
 use stack::dtls::{Fingerprint, FingerprintHash};
-use stack::media::sound::{Source, WavSink, WavSource, has_tone};
+use stack::media::sound::{Sink, Source, WavSink, WavSource, has_tone};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::UdpSocket;
@@ -307,6 +307,37 @@ fn a_signal_before_anybody_came_is_exit_1() {
         answer.line(what);
         answer.signal("-INT");
         answer.end().expect(1, "expected a packet of the peer's before the end, got a signal first");
+    }
+}
+
+/// A file that stops in the middle, as one on a disk that is gone: a pipe that nobody writes to any more.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_hangs_does_not_hang_the_end_and_a_second_signal_ends_at_once() {
+    for signals in [1, 2] {
+        let (folder, [a, b]) = (Folder::new(&format!("hang-{signals}")), addresses());
+        let (whole, pipe) = (folder.path("whole.wav"), folder.path("pipe.wav"));
+        WavSink::new(File::create(&whole).unwrap(), RATE_HZ).unwrap().play(&[1000; 8000]);
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let mut writer = File::options().read(true).write(true).open(&pipe).unwrap();
+        writer.write_all(&fs::read(&whole).unwrap()[..8000]).unwrap();
+        let mut answer = Side::start(&["answer", "--local", &b, "--media", &a, "--clear"]);
+        let mut call = Side::start(&["call", "--local", &a, "--media", &b, "--clear", "--file", &pipe]);
+        for side in [&mut call, &mut answer] {
+            side.line("talking with ");
+        }
+        // By its statistics it goes on when the file does not.
+        call.line("00:02 ");
+        let began = Instant::now();
+        for _ in 0..signals {
+            call.signal("-INT");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let says = ["expected the callback to return within 2s", "expected the call to end by itself, got a second signal"];
+        call.end().expect(1, says[signals - 1]);
+        assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+        answer.signal("-INT");
+        answer.end();
     }
 }
 

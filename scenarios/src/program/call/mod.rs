@@ -68,21 +68,36 @@ fn run(side: &Side, how: &HowArguments) -> Result<bool, Failure> {
     let json = how.json.as_deref().map(JsonFile::create).transpose()?;
     let (content, files) = sound::content(how)?;
     let mut words = Words::new()?;
-    let (sum, outcome) = sim::task::block_on(set_up_and_talk(side, how, keying, (content, &files), &mut words))?;
-    if let Some(json) = json {
-        json.write(&sum)?;
-    }
-    outcome.map(|()| true).map_err(|failure| Failure::System(failure.to_string()))
+    sim::task::block_on(async {
+        let Done { sum, outcome, is_stuck } = set_up_and_talk(side, how, keying, (content, &files), &mut words).await?;
+        let written = json.map_or(Ok(()), |json| json.write(&sum));
+        let outcome = outcome.map_err(|failure| Failure::System(failure.to_string()));
+        let result = written.and(outcome).map(|()| true);
+        if is_stuck && let Err(failure) = &result {
+            // The runtime would wait for what does not return.
+            eprintln!("glare: {failure}");
+            std::process::exit(super::NOT_AS_EXPECTED.into());
+        }
+        result
+    })
 }
 
-/// The whole of a call: what came of it, and its sum, which is told.
+/// What came of a call.
+struct Done {
+    sum: Sum,
+    outcome: Result<(), CallFailure>,
+    /// Whether its tasks could not be ended: one of them waits for a file.
+    is_stuck: bool,
+}
+
+/// The whole of a call, and its sum, which is told.
 async fn set_up_and_talk(
     side: &Side,
     how: &HowArguments,
     mut keying: Keying,
     (content, files): (Content, &Files),
     words: &mut Words,
-) -> Result<(Sum, Result<(), CallFailure>), Failure> {
+) -> Result<Done, Failure> {
     let mut board = Board::new();
     let is_muxed = !how.no_rtcp_mux;
     let (sockets, local) = bind(side.local, is_muxed).await.map_err(|error| Failure::System(error.to_string()))?;
@@ -108,6 +123,7 @@ async fn set_up_and_talk(
     let stopped = stream.stop().await;
     files.finish().into_iter().for_each(|error| running.trouble(error));
     let last_error = running.last_error();
+    let is_stuck = stopped.is_err();
     // Why it failed says more than that it could not be stopped.
     let outcome = outcome.and_then(|ending| stopped.map(|_| ending).map_err(CallFailure::Stream));
     let recorded = files.recorded();
@@ -126,7 +142,7 @@ async fn set_up_and_talk(
     };
     let sum = sum.counted(&stream.report());
     board.say(&sum);
-    Ok((sum, outcome.map(|_| ())))
+    Ok(Done { sum, outcome: outcome.map(|_| ()), is_stuck })
 }
 
 /// Our sockets, and where the first is.

@@ -1,4 +1,5 @@
-//! What is said and what is heard, as the arguments have it. Files are seen from outside while the call goes on.
+//! What is said and what is heard, as the arguments have it. Files are seen from outside while the call goes on, and nobody waits for them
+//! there: whoever plays may be waiting for a disk.
 
 use super::arguments::HowArguments;
 use crate::program::Failure;
@@ -7,7 +8,8 @@ use stack::media::sound::{EchoSink, Silence, Sink, SoundError, Source, Tone, Wav
 use stack::media::stream::Content;
 use std::fs::{self, File};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// G.711.
 const RATE_HZ: u32 = 8000;
@@ -63,7 +65,7 @@ impl Files {
     /// What is heard from now on is recorded: while nobody has come there is nothing but silence.
     pub(super) fn begin(&self) {
         if let Some(recorder) = &self.recorder {
-            recorder.lock().has_begun = true;
+            recorder.has_begun.store(true, Ordering::Relaxed);
         }
     }
 
@@ -75,14 +77,15 @@ impl Files {
 
     /// Keeps what has not been kept yet, when the stream has stopped. What went wrong.
     pub(super) fn finish(&self) -> Vec<SoundError> {
-        let last = self.recorder.as_ref().and_then(|recorder| recorder.lock().sink.finish().err());
+        let recording = self.recorder.as_ref().and_then(|recorder| look(&recorder.recording));
+        let last = recording.and_then(|mut recording| recording.sink.finish().err());
         last.into_iter().chain(self.player.as_ref().and_then(Player::trouble)).collect()
     }
 
     /// Samples that were recorded, and those that were lost.
     pub(super) fn recorded(&self) -> Option<(u64, u64)> {
-        let recorder = self.recorder.as_ref()?.lock();
-        Some((recorder.sink.written(), recorder.sink.lost()))
+        let recording = look(&self.recorder.as_ref()?.recording)?;
+        Some((recording.sink.written(), recording.sink.lost()))
     }
 }
 
@@ -96,7 +99,7 @@ struct Ear {
 impl Sink for Ear {
     fn play(&mut self, samples: &[i16]) {
         if let Some(recorder) = &self.recorder {
-            recorder.lock().play(samples);
+            recorder.play(samples);
         }
         if let Some(echo) = &mut self.echo {
             echo.play(samples);
@@ -106,21 +109,15 @@ impl Sink for Ear {
 
 /// The file of what is heard. Clones are the same file.
 #[derive(Clone)]
-struct Recorder(Arc<Mutex<Recording>>);
+struct Recorder {
+    has_begun: Arc<AtomicBool>,
+    recording: Arc<Mutex<Recording>>,
+}
 
 struct Recording {
     sink: WavSink<File>,
-    has_begun: bool,
     /// How many samples were written when it was told last that some are lost.
     told: Option<u64>,
-}
-
-impl Recording {
-    fn play(&mut self, samples: &[i16]) {
-        if self.has_begun {
-            self.sink.play(samples);
-        }
-    }
 }
 
 impl Recorder {
@@ -128,16 +125,20 @@ impl Recorder {
         let refused = |why: String| Failure::System(format!("{} was not written: {why}", path.display()));
         let file = File::create(path).map_err(|error| refused(error.to_string()))?;
         let sink = WavSink::new(file, RATE_HZ).map_err(|error| refused(error.to_string()))?;
-        Ok(Recorder(Arc::new(Mutex::new(Recording { sink, has_begun: false, told: None }))))
+        Ok(Recorder { has_begun: Arc::default(), recording: Arc::new(Mutex::new(Recording { sink, told: None })) })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Recording> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn play(&self, samples: &[i16]) {
+        if self.has_begun.load(Ordering::Relaxed) {
+            let play = || self.recording.lock().unwrap_or_else(PoisonError::into_inner).sink.play(samples);
+            // As the player does.
+            sim::task::block_in_place(play);
+        }
     }
 
     /// What could not be kept, if that is news: it is, when something was kept since it was told last.
     fn trouble(&self) -> Option<SoundError> {
-        let mut recording = self.lock();
+        let mut recording = look(&self.recording)?;
         let written = recording.sink.written();
         if recording.sink.lost() == 0 || recording.told == Some(written) {
             return None;
@@ -146,6 +147,15 @@ impl Recorder {
         // What was pending may have been kept.
         recording.told = Some(recording.sink.written());
         Some(error)
+    }
+}
+
+/// What is behind a lock, unless whoever plays has it.
+fn look<T>(lock: &Mutex<T>) -> Option<MutexGuard<'_, T>> {
+    match lock.try_lock() {
+        Ok(guard) => Some(guard),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
     }
 }
 
@@ -166,13 +176,14 @@ impl Player {
     }
 
     fn trouble(&self) -> Option<SoundError> {
-        self.lock().finish().err()
+        look(&self.0)?.finish().err()
     }
 }
 
 impl Source for Player {
     fn fill(&mut self, samples: &mut [i16]) -> usize {
-        self.lock().fill(samples)
+        // A disk that is slow must not keep the runtime's worker, which may be the one that looks after time.
+        sim::task::block_in_place(|| self.lock().fill(samples))
     }
 
     fn has_ended(&self) -> bool {
