@@ -34,9 +34,13 @@ pub(super) fn handshake(certificate_len: usize, mtu: usize, is_12: bool) -> Opti
     let config = |role| {
         let mut settings = Settings::default();
         (settings.versions, settings.mtu_bytes) = (if is_12 { Versions::Dtls12 } else { Versions::Dtls13 }, mtu);
-        Some(
-            DtlsConfig::with_crypto(padded(role, certificate_len)?, settings, Arc::new(Seeded)).expect("the MTU is in its range"),
-        )
+        let made = DtlsConfig::with_crypto(padded(role, certificate_len)?, settings, Arc::new(Seeded));
+        let is_refused = made.is_err();
+        invariant!(
+            is_refused == (certificate_len > 3 * mtu),
+            "{certificate_len} bytes in datagrams of {mtu}: refused is {is_refused}"
+        );
+        made.ok()
     };
     let configs = [config(Role::Client)?, config(Role::Server)?];
     let expected = |of: usize| configs[of].certificate().fingerprint(FingerprintHash::Sha256).into();

@@ -88,6 +88,8 @@ pub struct DtlsConfig {
     clock: LibraryClock,
 }
 
+/// A certificate is at most so many times as long as a datagram.
+const CERTIFICATE_MTUS_MAX: usize = 3;
 /// How many records wait for one before them, and how many datagrams wait to be sent.
 const RECORDS_MAX: usize = 64;
 const DATAGRAMS_MAX: usize = 30;
@@ -113,6 +115,12 @@ impl DtlsConfig {
 
     fn with(certificate: Certificate, settings: Settings, crypto: Option<Arc<dyn Crypto>>) -> Result<Self, DtlsError> {
         settings.check()?;
+        // The library keeps few records of a flight, and panics past them (dimpl 0.9).
+        let (least, got) = (certificate.der().len().div_ceil(CERTIFICATE_MTUS_MAX), settings.mtu_bytes);
+        if got < least {
+            let what = "an MTU in bytes for a certificate that is so long";
+            return Err(DtlsError::Setting { what, least: least as u64, most: DATAGRAM_LEN_MAX as u64, got: got as u64 });
+        }
         let shared = [settings.to_library(Role::Client, None)?, settings.to_library(Role::Server, None)?];
         let clock = LibraryClock::new(&shared[0], &certificate.to_library());
         Ok(DtlsConfig { certificate: Arc::new(certificate), settings, crypto, shared, clock })

@@ -63,6 +63,14 @@ impl Transport for Learning {
         self.inner.is_secure()
     }
 
+    fn has_encrypted(&self) -> [bool; 2] {
+        self.inner.has_encrypted()
+    }
+
+    fn require_encryption(&self, of: [bool; 2]) -> Result<(), TransportError> {
+        self.inner.require_encryption(of)
+    }
+
     fn phase(&self) -> Phase {
         match self.inner.phase() {
             Phase::Open if !self.is_known() => Phase::Keying,
