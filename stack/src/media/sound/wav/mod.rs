@@ -1,7 +1,7 @@
 //! WAV files of one channel and 16 bit linear samples, read and written.
 //!
 //! Not the crate `hound`, of which the last release is from 2023: when a write fails its writer knows no more where in the file it is, past
-//! 4 GiB it counts wrongly, and it is `unsafe` in places where 44 bytes are to be written. The tests compare with it.
+//! 4 GiB it counts wrongly, and it is unchecked code in places where 44 bytes are to be written. The tests compare with it.
 
 mod read;
 #[cfg(test)]
