@@ -46,8 +46,19 @@ pub struct MustSee {
     pub never: &'static [[&'static str; 2]],
     /// Pairs of them that the driver does not have at once.
     pub not_driven: &'static [[&'static str; 2]],
-    /// Whether the code has timers: each was fired and beaten.
-    pub timers: bool,
+    /// What became of its timers.
+    pub timers: Timers,
+}
+
+/// What must have become of a subject's timers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Timers {
+    /// There are none.
+    None,
+    /// Each was fired and beaten.
+    Both,
+    /// Each was fired and beaten, but those of these files, as `clock/task.rs`: the driver only lets them fire, or only be beaten.
+    BothBut(&'static [&'static str]),
 }
 
 /// What a subject does when its operations come one after the other.

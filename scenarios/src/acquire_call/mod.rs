@@ -19,7 +19,7 @@ mod crossing;
 mod historic;
 mod production;
 
-use crate::exhibit::{Exhibit, Expected, MustSee, On, Subject};
+use crate::exhibit::{Exhibit, Expected, MustSee, On, Subject, Timers};
 use historic::{Backoff, Retry, Slots};
 use sim::sync::Arc;
 use sim::thread;
@@ -116,7 +116,7 @@ pub fn exhibit() -> Exhibit {
             operations: &["endpoint.acquire", "endpoint.hang_up", "endpoint.make_call", "call.held"],
             never: &[["call.held", "call.held"]],
             not_driven: &[],
-            timers: true,
+            timers: Timers::Both,
         }),
         ..Subject::new(
             "stack",

@@ -137,7 +137,7 @@ impl Production {
         let (shared, gone) = (Arc::new(Mutex::new(None)), Arc::new(Notify::new()));
         let callbacks = Arc::new(Callbacks { device, plan, stream: Arc::clone(&shared), gone: Arc::clone(&gone) });
         let content = Content::payloads(Box::new(Source(Arc::clone(&callbacks))), Box::new(Sink(callbacks)));
-        let config = StreamConfig { ssrc: 1, stop_deadline: STOP_DEADLINE, ..StreamConfig::default() };
+        let config = StreamConfig { ssrc: 1, seed: Some(0), stop_deadline: STOP_DEADLINE, ..StreamConfig::default() };
         let transport = Arc::new(ClearTransport::new(Peer::muxed(there)));
         let stream =
             Stream::new(config, &content, transport, Instant::now()).expect("the configuration is one that a stream can have");

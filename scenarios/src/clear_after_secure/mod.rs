@@ -14,7 +14,7 @@ mod historic;
 mod network;
 mod production;
 
-use crate::exhibit::{Exhibit, Expected, MustSee, On, Sequential, Subject};
+use crate::exhibit::{Exhibit, Expected, MustSee, On, Sequential, Subject, Timers};
 use crate::inputs::one_of;
 use crate::stream_setup::{is_in_clear, rtcp, rtp};
 use historic::Historic;
@@ -192,7 +192,7 @@ pub fn exhibit() -> Exhibit {
                     operations: &["stream.change", "stream.protect"],
                     never: &[],
                     not_driven: &[],
-                    timers: false,
+                    timers: Timers::None,
                 }),
                 ..Subject::new(
                     "stack",

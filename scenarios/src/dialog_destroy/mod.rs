@@ -16,7 +16,7 @@
 mod historic;
 mod production;
 
-use crate::exhibit::{Exhibit, Expected, MustSee, On, Subject};
+use crate::exhibit::{Exhibit, Expected, MustSee, On, Subject, Timers};
 use historic::{Dialog, Version};
 use sim::sync::Arc;
 use sim::thread;
@@ -104,7 +104,7 @@ pub fn exhibit() -> Exhibit {
             operations: &["endpoint.hang_up", "endpoint.acquire", "call.input"],
             never: &[],
             not_driven: &[],
-            timers: true,
+            timers: Timers::Both,
         }),
         ..Subject::new(
             "stack",

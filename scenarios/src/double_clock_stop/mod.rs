@@ -22,7 +22,7 @@ mod historic_task;
 mod production;
 mod production_task;
 
-use crate::exhibit::{Exhibit, Expected, MustSee, On, Sequential, Subject};
+use crate::exhibit::{Exhibit, Expected, MustSee, On, Sequential, Subject, Timers};
 use historic::Historic;
 use production::Production;
 use sim::sync::{Arc, Mutex};
@@ -43,7 +43,7 @@ const MUST_SEE: MustSee = MustSee {
     operations: &["clock.callback", "clock.start", "clock.stop", "clock.destroy"],
     never: &[["clock.callback", "clock.callback"]],
     not_driven: &[],
-    timers: true,
+    timers: Timers::Both,
 };
 
 /// What a thread of the driver does to the transport.

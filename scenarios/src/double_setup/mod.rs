@@ -16,7 +16,7 @@ mod historic;
 mod production;
 
 use crate::dtls_setup::STACK_BYTES;
-use crate::exhibit::{Exhibit, Expected, MustSee, On, Subject};
+use crate::exhibit::{Exhibit, Expected, MustSee, On, Subject, Timers};
 use crate::inputs::one_of;
 use historic::Historic;
 use production::{OfDtls, OfSdes};
@@ -207,7 +207,7 @@ pub fn exhibit() -> Exhibit {
                     operations: &["instance.negotiate", "instance.finish", "instance.unprotect", "instance.protect"],
                     never: &[],
                     not_driven: &[],
-                    timers: false,
+                    timers: Timers::None,
                 }),
                 ..Subject::new(
                     "stack",

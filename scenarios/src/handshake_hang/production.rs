@@ -89,10 +89,11 @@ impl Transport for Production {
             opened
         });
         let opened = served.await.expect("nobody aborts it");
-        // A stream that is stopped closes its association, which ends the peer's.
         let is_over = match &opened {
             Ok(()) | Err(StreamError::Ended) => true,
-            Err(StreamError::Transport(TransportError::Dtls(error))) => matches!(error, DtlsError::Deadline { .. }),
+            Err(StreamError::Transport(TransportError::Dtls(error))) => {
+                matches!(error, DtlsError::Deadline { .. } | DtlsError::Closed)
+            }
             Err(_) => false,
         };
         invariant!(is_over, "the peer's handshake ends as {opened:?}");
@@ -102,7 +103,9 @@ impl Transport for Production {
         let opened = opened(&self.stream).await;
         let is_over = match &opened {
             Ok(()) | Err(StreamError::Ended) => true,
-            Err(StreamError::Transport(TransportError::Dtls(error))) => matches!(error, DtlsError::Deadline { .. }),
+            Err(StreamError::Transport(TransportError::Dtls(error))) => {
+                matches!(error, DtlsError::Deadline { .. } | DtlsError::Closed)
+            }
             Err(_) => false,
         };
         invariant!(is_over, "the handshake ends as {opened:?}");

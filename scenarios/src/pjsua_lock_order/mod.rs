@@ -21,7 +21,7 @@ mod crossing;
 mod historic;
 mod production;
 
-use crate::exhibit::{Exhibit, Expected, MustSee, On, Sequential, Subject};
+use crate::exhibit::{Exhibit, Expected, MustSee, On, Sequential, Subject, Timers};
 use historic::{Chain, Inverted, Transactions};
 use sim::Bounds;
 use sim::sync::{Arc, Mutex};
@@ -216,5 +216,5 @@ const MUST_SEE: MustSee = MustSee {
     ],
     never: &[],
     not_driven: &[],
-    timers: true,
+    timers: Timers::Both,
 };

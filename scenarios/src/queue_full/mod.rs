@@ -15,7 +15,7 @@
 mod historic;
 mod production;
 
-use crate::exhibit::{Exhibit, Expected, MustSee, On, Sequential, Subject};
+use crate::exhibit::{Exhibit, Expected, MustSee, On, Sequential, Subject, Timers};
 use historic::Historic;
 use production::{Driven, Threaded};
 use sim::Bounds;
@@ -143,7 +143,7 @@ pub fn exhibit() -> Exhibit {
                     // One session has one call at a time.
                     never: &[["session.dispatch", "session.dispatch"]],
                     not_driven: &[],
-                    timers: true,
+                    timers: Timers::Both,
                 }),
                 ..subject(
                     "stack",

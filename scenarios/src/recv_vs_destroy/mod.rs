@@ -16,7 +16,7 @@ mod network;
 mod production;
 
 use crate::dtls_setup::STACK_BYTES;
-use crate::exhibit::{Exhibit, Expected, MustSee, On, Subject};
+use crate::exhibit::{Exhibit, Expected, MustSee, On, Subject, Timers};
 use crate::inputs::one_of;
 use historic::Historic;
 use production::{OfStream, OfTransport};
@@ -193,7 +193,7 @@ pub fn exhibit() -> Exhibit {
                     operations: &["receiver.receive", "receiver.handle_timeout", "receiver.destroy"],
                     never: &[],
                     not_driven: &[],
-                    timers: false,
+                    timers: Timers::None,
                 }),
                 ..Subject::new(
                     "stack",

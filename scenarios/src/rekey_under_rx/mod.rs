@@ -15,7 +15,7 @@
 mod historic;
 mod production;
 
-use crate::exhibit::{Exhibit, Expected, MustSee, On, Subject};
+use crate::exhibit::{Exhibit, Expected, MustSee, On, Subject, Timers};
 use crate::inputs::one_of;
 use historic::Historic;
 use production::Production;
@@ -217,7 +217,7 @@ pub fn exhibit() -> Exhibit {
                 operations: &["session.unprotect", "session.protect", "session.rekey", "session.key", "session.stop"],
                 never: &[],
                 not_driven: &[],
-                timers: false,
+                timers: Timers::None,
             }),
             ..Subject::new(
                 "stack",

@@ -15,7 +15,7 @@ mod historic;
 mod production;
 
 use crate::dtls_setup::STACK_BYTES;
-use crate::exhibit::{Exhibit, Expected, MustSee, On, Subject};
+use crate::exhibit::{Exhibit, Expected, MustSee, On, Subject, Timers};
 use crate::inputs::one_of;
 use historic::Historic;
 use production::Production;
@@ -186,7 +186,7 @@ pub fn exhibit() -> Exhibit {
                     operations: &["transport.close", "transport.renegotiate", "transport.receive", "transport.set_peer"],
                     never: &[],
                     not_driven: &[],
-                    timers: false,
+                    timers: Timers::None,
                 }),
                 ..Subject::new(
                     "stack",

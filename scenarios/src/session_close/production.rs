@@ -1,7 +1,7 @@
 //! Our sessions under eight threads that do anything, with plugins that answer in every way: the production code itself.
 
 use super::TICK;
-use crate::exhibit::{Expected, MustSee, On, Subject};
+use crate::exhibit::{self, Expected, MustSee, On, Subject};
 use crate::inputs::{below, one_of};
 use sim::ledger::{self, ResourceId};
 use sim::sync::{Arc, Mutex};
@@ -471,7 +471,7 @@ const MUST_SEE: MustSee = MustSee {
     // One worker has all deadlines.
     never: &[["session.deadline", "session.deadline"]],
     not_driven: &[],
-    timers: true,
+    timers: exhibit::Timers::Both,
 };
 
 /// The rows of our sessions: with tasks, and last with threads, which have a body of their own on turmoil.

@@ -16,7 +16,7 @@ mod historic;
 mod production;
 mod production_task;
 
-use crate::exhibit::{Exhibit, Expected, MustSee, On, Sequential, Subject};
+use crate::exhibit::{Exhibit, Expected, MustSee, On, Sequential, Subject, Timers};
 use historic::Historic;
 use production::Production;
 use sim::Bounds;
@@ -122,7 +122,7 @@ pub fn exhibit() -> Exhibit {
         story: "a transport waits under its lock for a reader, who waits for an acceptor, who wants that lock (pion/webrtc #1453)",
         subjects: vec![
             Subject {
-                fewest_preemptions: Some(1),
+                fewest_preemptions: Some(0),
                 in_sequence: Some(shipped_in_sequence),
                 ..subject("1453", "stop holds the transport's lock until the session is closed", caught, shipped)
             },
@@ -137,7 +137,7 @@ pub fn exhibit() -> Exhibit {
                     operations: &["session.accept", "session.stop"],
                     never: &[["session.accept", "session.accept"], ["session.stop", "session.stop"]],
                     not_driven: &[],
-                    timers: true,
+                    timers: Timers::Both,
                 }),
                 ..subject(
                     "stack",

@@ -22,7 +22,7 @@ mod production;
 mod starved;
 mod world;
 
-use crate::exhibit::{Exhibit, Expected, MustSee, On, Sequential, Subject};
+use crate::exhibit::{Exhibit, Expected, MustSee, On, Sequential, Subject, Timers};
 use historic::{Module, Version};
 use sim::sync::Arc;
 use sim::time::Duration;
@@ -226,5 +226,5 @@ const MUST_SEE: MustSee = MustSee {
     ],
     never: &[["loop.callback", "loop.callback"]],
     not_driven: &[],
-    timers: true,
+    timers: Timers::Both,
 };

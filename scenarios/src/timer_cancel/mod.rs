@@ -24,7 +24,7 @@ mod list;
 mod production;
 mod random;
 
-use crate::exhibit::{Exhibit, Expected, MustSee, On, Sequential, Subject};
+use crate::exhibit::{Exhibit, Expected, MustSee, On, Sequential, Subject, Timers};
 use crate::timer_oracle::{Heap as Watched, Operation as Do, Plan};
 use heap::TimerHeap;
 use list::TimerLists;
@@ -45,7 +45,7 @@ pub(crate) const MUST_SEE: MustSee = MustSee {
     operations: &["timer.schedule", "timer.cancel", "timer.cancel_and_wait", "timer.close", "timer.callback"],
     never: &[["timer.callback", "timer.callback"]],
     not_driven: &[],
-    timers: true,
+    timers: Timers::Both,
 };
 
 /// What a thread of the driver does.

@@ -16,7 +16,7 @@ mod historic;
 mod production;
 
 use crate::dtls_setup::{STACK_BYTES, expect_whole};
-use crate::exhibit::{Exhibit, Expected, MustSee, On, Subject};
+use crate::exhibit::{Exhibit, Expected, MustSee, On, Subject, Timers};
 use crate::inputs::one_of;
 use historic::Historic;
 use production::Production;
@@ -183,7 +183,7 @@ pub fn exhibit() -> Exhibit {
                     operations: &["transport.receive", "transport.handle_timeout", "transport.rekey", "transport.close"],
                     never: &[],
                     not_driven: &[],
-                    timers: false,
+                    timers: Timers::None,
                 }),
                 ..Subject::new(
                     "stack",
