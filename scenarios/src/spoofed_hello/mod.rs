@@ -14,7 +14,7 @@
 mod historic;
 mod production;
 
-use crate::exhibit::{Exhibit, Expected, On, Sequential, Subject};
+use crate::exhibit::{Exhibit, Expected, MustSee, On, Sequential, Subject, Timers};
 use historic::Historic;
 use production::Production;
 use sim::net::{self, Host, Link, UdpSocket};
@@ -138,6 +138,7 @@ async fn bind(at: SocketAddr) -> UdpSocket {
 
 /// Calls until the handshake is complete or its time is over.
 async fn call<C: Caller>(who: Who, socket: &UdpSocket, to: SocketAddr, within: Duration) -> C {
+    let _operation = sim::operation("client.calls", within + SLOWNESS);
     let mut caller = C::begin(who, Instant::now());
     let until = Instant::now() + within;
     while step(&mut caller, socket, to, until).await && !caller.is_complete() {}
@@ -180,6 +181,7 @@ async fn step<C: Caller>(caller: &mut C, socket: &UdpSocket, to: SocketAddr, unt
 
 /// The stranger: sends its hello, and counts the answers.
 async fn listen<C: Caller>(mut caller: C, socket: &UdpSocket, to: SocketAddr) -> usize {
+    let _operation = sim::operation("stranger.calls", None);
     while let Some(datagram) = caller.poll() {
         socket.send_to(&datagram, to).await.expect("the server has an address");
     }
@@ -262,6 +264,14 @@ pub fn exhibit() -> Exhibit {
             Subject {
                 sequential: Sequential::Clean,
                 in_sequence: Some(stack_last),
+                must_see: Some(MustSee {
+                    operations: &["client.calls", "stranger.calls"],
+                    never: &[],
+                    // There is one of each.
+                    not_driven: &[["client.calls", "client.calls"], ["stranger.calls", "stranger.calls"]],
+                    // Nobody answers the stranger, nothing is lost, and no end comes late.
+                    timers: Timers::BothBut(&["spoofed_hello/mod.rs", "clock/task.rs", "stream/task.rs"]),
+                }),
                 ..Subject::new(
                     "stack",
                     "our streams keyed by DTLS: a stranger's datagrams are counted, and nothing more",
