@@ -2,22 +2,19 @@
 
 use super::{End, LASTS, Outcome, PORT, Side, bind, in_time, lossy};
 use crate::inputs::one_of;
-use crate::task_stream_setup::{self, HANDSHAKE_DEADLINE};
+use crate::task_stream_setup::{self, HANDSHAKE_DEADLINE, start_dtls, stop};
 use sim::invariant;
 use sim::net::{self, Host};
-use sim::sync::Arc;
 use sim::task;
 use sim::time::{self, Duration, Instant};
 use stack::dtls::{Action, Association, DtlsError, Role};
-use stack::media::stream::{Sockets, StreamError, TaskStream};
-use stack::media::transport::{DtlsTransport, Peer, TransportError};
+use stack::media::stream::StreamError;
+use stack::media::transport::TransportError;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 /// An association asks for a timer so often in all that time, at the most: each attempt's, each flight's, each acknowledgement's.
 const TIMEOUTS_MAX: u32 = 200;
-/// How often a stop that a slow processor has kept from its end is asked for again.
-const STOPS_MAX: usize = 50;
 
 pub(super) struct Production {
     association: Association,
@@ -122,14 +119,7 @@ pub(super) fn drive_stream() {
 /// One side's stream, until it has come to something and rested.
 async fn run(role: Role, here: SocketAddr, there: SocketAddr) -> Result<(), StreamError> {
     let _operation = sim::operation("handshake.stream", LASTS);
-    let other = if role == Role::Client { Role::Server } else { Role::Client };
-    let (config, fingerprint) = (task_stream_setup::dtls(role), task_stream_setup::fingerprint(other));
-    let socket = bind(here).await;
-    let made = DtlsTransport::new(config, role, fingerprint, Peer::muxed(there), 1, Instant::now());
-    let (transport, first) = made.expect("the peer has one address for all");
-    let (stream, content) = task_stream_setup::stream(Arc::new(transport));
-    let stream = TaskStream::start(stream, content, Sockets::muxed(socket)).expect("the engine has tasks");
-    stream.react(first);
+    let stream = start_dtls(role, here, there).await;
     let opened = stream.opened(HANDSHAKE_DEADLINE * 2).await;
     if opened.is_err() {
         let due = stream.stream().next_due();
@@ -137,12 +127,6 @@ async fn run(role: Role, here: SocketAddr, there: SocketAddr) -> Result<(), Stre
     }
     // The peer may not have heard the last of it.
     time::sleep_for(Duration::from_secs(2)).await;
-    for _ in 0..STOPS_MAX {
-        match stream.stop().await {
-            Ok(_) => return opened,
-            Err(error) if time::has_run_ahead() => drop(error),
-            Err(error) => sim::violated(format!("a stream does not stop: {error}")),
-        }
-    }
-    sim::violated(format!("a stream has not stopped in {STOPS_MAX} times its deadline"))
+    stop(&stream).await;
+    opened
 }

@@ -2,15 +2,15 @@
 
 use super::{Transport, wait_twice};
 use crate::inputs::one_of;
-use crate::task_stream_setup;
+use crate::task_stream_setup::{start_dtls, stop};
 use sim::invariant;
-use sim::net::{self, Host, Link, UdpSocket};
+use sim::net::{self, Host, Link};
 use sim::sync::Arc;
 use sim::task;
 use sim::time::{self, Duration, Instant};
 use stack::dtls::{DtlsError, Role};
-use stack::media::stream::{Sockets, StreamError, TaskStream};
-use stack::media::transport::{DtlsTransport, Peer, TransportError};
+use stack::media::stream::{StreamError, TaskStream};
+use stack::media::transport::TransportError;
 use std::net::SocketAddr;
 
 const PORT: u16 = 5_004;
@@ -19,8 +19,6 @@ const PATIENCE: Duration = Duration::from_secs(3_600);
 const SLOWNESS: Duration = Duration::from_secs(5);
 /// What a handshake takes at the most, however slow the processor.
 const OVER_BY: Duration = Duration::from_secs(300);
-/// How often a stop that a slow processor has kept from its end is asked for again.
-const STOPS_MAX: usize = 50;
 
 /// What the peer does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,29 +32,6 @@ pub(super) struct Production {
     stream: TaskStream,
     there: SocketAddr,
     peer: Host,
-}
-
-async fn start(role: Role, here: SocketAddr, there: SocketAddr) -> TaskStream {
-    let other = if role == Role::Client { Role::Server } else { Role::Client };
-    let (config, fingerprint) = (task_stream_setup::dtls(role), task_stream_setup::fingerprint(other));
-    let socket = UdpSocket::bind(here).await.expect("nobody else has this port");
-    let made = DtlsTransport::new(config, role, fingerprint, Peer::muxed(there), 1, Instant::now());
-    let (transport, first) = made.expect("the peer has one address for all");
-    let (stream, content) = task_stream_setup::stream(Arc::new(transport));
-    let stream = TaskStream::start(stream, content, Sockets::muxed(socket)).expect("the engine has tasks");
-    stream.react(first);
-    stream
-}
-
-async fn stop(stream: &TaskStream) {
-    for _ in 0..STOPS_MAX {
-        match stream.stop().await {
-            Ok(_) => return,
-            Err(error) if time::has_run_ahead() => drop(error),
-            Err(error) => sim::violated(format!("a stream does not stop: {error}")),
-        }
-    }
-    sim::violated(format!("a stream has not stopped in {STOPS_MAX} times its deadline"));
 }
 
 /// It is over, and who waited for that was not left to its patience.
@@ -76,14 +51,14 @@ impl Transport for Production {
         time::bound_slowness(SLOWNESS);
         let peer = Host::new("peer");
         let [here, there] = [Host::current().address(), peer.address()].map(|address| SocketAddr::new(address, PORT));
-        let stream = start(Role::Client, here, there).await;
+        let stream = start_dtls(Role::Client, here, there).await;
         Arc::new(Production { stream, there, peer })
     }
 
     async fn read(&self) {
         let (here, there) = (SocketAddr::new(Host::current().address(), PORT), self.there);
         let served = self.peer.spawn("peer", async move {
-            let stream = start(Role::Server, there, here).await;
+            let stream = start_dtls(Role::Server, there, here).await;
             let opened = opened(&stream).await;
             stop(&stream).await;
             opened

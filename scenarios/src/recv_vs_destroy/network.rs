@@ -6,6 +6,7 @@ use super::Receiver;
 use super::historic::Historic;
 use crate::srtp_setup::{key, policy};
 use crate::stream_setup::{self, TICK, Unheard};
+use crate::task_stream_setup::stop;
 use sim::ledger::{self, ResourceId};
 use sim::net::{self, Host, Link, UdpSocket};
 use sim::sync::Arc;
@@ -24,8 +25,6 @@ const FLIGHT: &[u8] = b"Finished";
 const PROFILE: Profile = Profile::AesCm128HmacSha1_80;
 /// How many frames the peer sends, more or less, before it hangs up.
 const FRAMES: u32 = 2;
-/// How often a stop is tried whose callback a slow processor does not let return.
-const STOPS_MAX: u32 = 8;
 
 /// Whether the peer's two datagrams may be in flight together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,15 +118,6 @@ async fn start(here: IpAddr, peer: IpAddr, direction: Direction, sink: impl Payl
     let config = StreamConfig { direction, ssrc, ..stream_setup::config() };
     let stream = Stream::new(config, &content, Arc::new(transport), Instant::now()).expect("it is a configuration");
     TaskStream::start(stream, content, Sockets::muxed(bind(here, MEDIA).await)).expect("the engine has tasks")
-}
-
-async fn stop(stream: &TaskStream) {
-    for _ in 0..STOPS_MAX {
-        if stream.stop().await.is_ok() {
-            return;
-        }
-    }
-    sim::violated(format!("a stream was not stopped in {STOPS_MAX} times its deadline"));
 }
 
 /// Our streams: the peer sends, and hangs up while its packets arrive.

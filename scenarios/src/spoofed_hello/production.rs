@@ -3,16 +3,13 @@
 use super::{Caller, Server, Who};
 use crate::task_stream_setup::{self, HANDSHAKE_DEADLINE};
 use sim::net::UdpSocket;
-use sim::time::{self, Instant};
+use sim::time::Instant;
 use stack::dtls::{Action, Association, DtlsConfig, Fingerprints, Role};
 use stack::media::stream::{Sockets, StreamEvent, TaskStream};
 use stack::media::transport::{DtlsTransport, Peer, TransportEvent};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
-
-/// How often a stop that a slow processor has kept from its end is asked for again.
-const STOPS_MAX: usize = 50;
 
 /// A client of DTLS.
 pub(super) struct DtlsCaller {
@@ -104,13 +101,6 @@ impl Server for Production {
         let counters = self.stream.report().transport.dtls;
         let dropped = counters.map(|counters| (counters.implausible, counters.hellos_dropped));
         sim::invariant!(dropped == Some((0, 0)), "something of a stranger's has come to the handshake: {counters:?}");
-        for _ in 0..STOPS_MAX {
-            match self.stream.stop().await {
-                Ok(_) => return,
-                Err(error) if time::has_run_ahead() => drop(error),
-                Err(error) => sim::violated(format!("a stream does not stop: {error}")),
-            }
-        }
-        sim::violated(format!("a stream has not stopped in {STOPS_MAX} times its deadline"));
+        task_stream_setup::stop(&self.stream).await;
     }
 }

@@ -7,15 +7,13 @@ use sim::net::{self, Host, Link, UdpSocket};
 use sim::sync::Arc;
 use sim::task;
 use sim::time::{self, Duration, Instant};
-use stack::media::stream::{EVENTS_MAX, Sockets, StreamError, TaskStream};
+use stack::media::stream::{EVENTS_MAX, Sockets, TaskStream};
 use stack::media::transport::{ClearTransport, Peer};
 use std::net::SocketAddr;
 
 const PORT: u16 = 5_004;
 /// How long the acceptor waits at a time.
 const PATIENCE: Duration = Duration::from_millis(40);
-/// How often a stop that a slow processor has kept from its end is asked for again.
-const STOPS_MAX: usize = 50;
 
 pub(super) fn drive(sources: u32) {
     net::set_link(&Link::in_order()).expect("the engine has links");
@@ -68,12 +66,5 @@ async fn accept_all(stream: TaskStream) -> u64 {
 
 async fn stop(stream: &TaskStream) {
     let _operation = sim::operation("session.stop", super::DEADLINE);
-    for _ in 0..STOPS_MAX {
-        match stream.stop().await {
-            Ok(_) => return,
-            Err(StreamError::Deadline { .. } | StreamError::Clock(_)) if time::has_run_ahead() => {}
-            Err(error) => sim::violated(format!("a stream does not stop: {error}")),
-        }
-    }
-    sim::violated(format!("a stream has not stopped in {STOPS_MAX} times its deadline"));
+    task_stream_setup::stop(stream).await;
 }
