@@ -36,6 +36,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// How many codes there are, with 0, which none has.
+    pub(crate) const CODES: usize = 15;
+
     pub(crate) const fn code(self) -> u8 {
         match self {
             Kind::Schedule => 1,

@@ -42,6 +42,31 @@ impl Coverage {
         }
     }
 
+    /// What another thread that explored has seen.
+    pub(crate) fn add(&mut self, other: &Coverage) {
+        for (name, count) in &other.operations {
+            match self.operations.iter_mut().find(|(known, _)| known == name) {
+                Some((_, known)) => *known += count,
+                None => self.operations.push((name, *count)),
+            }
+        }
+        for (pair, count) in &other.pairs {
+            match self.pairs.iter_mut().find(|(known, _)| known == pair) {
+                Some((_, known)) => *known += count,
+                None => self.pairs.push((*pair, *count)),
+            }
+        }
+        for (site, fired, beaten) in &other.timers {
+            match self.timers.iter_mut().find(|(known, ..)| known == site) {
+                Some((_, known_fired, known_beaten)) => {
+                    *known_fired += fired;
+                    *known_beaten += beaten;
+                }
+                None => self.timers.push((site, *fired, *beaten)),
+            }
+        }
+    }
+
     /// How often each two operations overlapped, on different threads.
     pub fn pairs(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> + '_ {
         self.pairs.iter().map(|([a, b], count)| (*a, *b, *count))

@@ -11,7 +11,7 @@ use std::thread::panicking;
 pub(crate) fn point(op: Op, obj: Option<Obj>, site: Site) {
     let me = me();
     let switch = with(|run| {
-        run.record(me, op, obj, site);
+        run.come_to(me, op, obj, site);
         run.switches_here(me, op.progresses())
     });
     follow(me, switch);
@@ -21,7 +21,7 @@ pub(crate) fn point(op: Op, obj: Option<Obj>, site: Site) {
 pub(crate) fn thread_point(op: Op, thread: u32, site: Site) {
     let me = me();
     let switch = with(|run| {
-        run.record(me, op, None, site);
+        run.come_to(me, op, None, site);
         run.name_last_event_after(thread);
         run.switches_here(me, op.progresses())
     });
@@ -55,7 +55,7 @@ fn follow(me: u32, switch: Result<bool, Finding>) {
 pub(crate) fn yield_now(site: Site) {
     let me = me();
     let switch = with(|run| {
-        run.record(me, Op::Yield, None, site);
+        run.come_to(me, Op::Yield, None, site);
         match run.engine {
             Engine::Loom => Ok(false),
             _ if panicking() => Ok(false),

@@ -1,5 +1,6 @@
 //! The OS thread that carries a run, and how each engine starts and ends the threads of the body.
 
+use super::parallel::Share;
 use super::watchdog::Watched;
 use crate::engine::{Engine, enter};
 use crate::hook;
@@ -19,7 +20,7 @@ pub(super) type Body = Arc<dyn Fn() + Send + Sync>;
 #[derive(Clone)]
 pub(super) enum Plan {
     /// Schedules by the strategy, until so many, or so long.
-    Explore { schedules: Option<u64>, until: Option<Instant> },
+    Explore { schedules: Option<u64>, until: Option<Instant>, share: Share },
     /// One run by its choices.
     Replay { deviations: Vec<(u64, u64)>, record: bool },
     /// On loom: up to this iteration.
@@ -33,6 +34,7 @@ pub(super) struct Settings {
     pub(super) detectors: Detectors,
     #[cfg_attr(not(feature = "shuttle"), expect(dead_code, reason = "loom's threads have stacks of one size"))]
     pub(super) stack_size_bytes: usize,
+    pub(super) reduction: bool,
     pub(super) seed: u64,
 }
 
@@ -78,6 +80,9 @@ pub(super) fn launch(
         run.tried_sites = learnt.tried_sites;
         run.shows_ends = learnt.shows_ends;
         run.condition_sites = learnt.condition_sites;
+        if settings.reduction && settings.engine == Engine::Shuttle && run.strategy.reduces() {
+            run.keep_history();
+        }
         run::install(run);
         let driver = Driver::new(plan);
         let explored = catch_unwind(AssertUnwindSafe(|| match settings.engine {
@@ -194,17 +199,23 @@ impl Driver {
                 return true;
             }
         }
+        let next = match &self.plan {
+            Plan::Explore { share, .. } => share.after(self.index),
+            _ => self.index + 1,
+        };
         let more = match &self.plan {
-            Plan::Explore { schedules, until } => {
-                schedules.is_none_or(|wanted| self.index + 1 < wanted) && until.is_none_or(|until| Instant::now() < until)
+            Plan::Explore { schedules, until, share } => {
+                schedules.is_none_or(|wanted| next < wanted)
+                    && until.is_none_or(|until| Instant::now() < until)
+                    && !share.is_over(next)
             }
             Plan::Replay { .. } => false,
-            Plan::Iteration { iteration, .. } => self.index + 1 < *iteration,
+            Plan::Iteration { iteration, .. } => next < *iteration,
         };
         if !more {
             return false;
         }
-        self.index += 1;
+        self.index = next;
         let index = self.index;
         if !with(|run| run.strategy.begin(index)) {
             with(|run| run.exhausted = run.strategy.was_exhaustive());

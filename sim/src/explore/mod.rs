@@ -3,6 +3,7 @@
 mod carrier;
 #[cfg(feature = "loom")]
 pub(crate) mod loom;
+mod parallel;
 mod shrink;
 #[cfg(feature = "turmoil")]
 pub(crate) mod turmoil;
@@ -19,6 +20,7 @@ use crate::token::{RunId, Token};
 use crate::trace::Trace;
 use crate::verdict::{Detector, Finding, Verdict};
 use carrier::{Body, Learnt, Plan};
+use parallel::Share;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -37,6 +39,8 @@ pub struct Check {
     detectors: Detectors,
     stack_size_bytes: usize,
     shrink: bool,
+    reduction: bool,
+    jobs: u32,
 }
 
 /// What loom's second look at potential deadlocks may take, at the least.
@@ -61,6 +65,8 @@ impl Check {
             detectors: Detectors::ON,
             stack_size_bytes: 1024 * 1024,
             shrink: true,
+            reduction: true,
+            jobs: 1,
         }
     }
 
@@ -111,6 +117,19 @@ impl Check {
         self
     }
 
+    /// How many OS threads explore at once (1 unless said), where schedules are drawn. What is found is the same for any number.
+    pub fn jobs(mut self, jobs: u32) -> Self {
+        self.jobs = jobs;
+        self
+    }
+
+    /// Whether dfs leaves out runs that differ from one that it has had only in the order of steps that do not conflict (it does unless
+    /// said). Nothing that a run may come to is lost.
+    pub fn reduction(mut self, reduction: bool) -> Self {
+        self.reduction = reduction;
+        self
+    }
+
     /// Whether what is found is shortened before it is reported.
     pub fn shrink(mut self, shrink: bool) -> Self {
         self.shrink = shrink;
@@ -134,17 +153,28 @@ impl Check {
             let why = format!("this build does not contain the engine {}: enable the feature of that name", self.engine);
             return self.report(Verdict::Inconclusive(why), 0, began);
         }
-        let progress = Arc::new(Progress::default());
-        let plan = Plan::Explore { schedules: self.schedules, until: self.budget.map(|budget| began + budget) };
-        let strategy = match self.engine {
-            Engine::Loom => Strategy::none(),
-            _ => Strategy::new(self.strategy, self.seed, self.bounds),
+        let until = self.budget.map(|budget| began + budget);
+        let (ended, schedules) = if self.draws() {
+            parallel::explore(self, &body, until)
+        } else {
+            let progress = Arc::new(Progress::default());
+            let plan = Plan::Explore { schedules: self.schedules, until, share: Share::whole() };
+            let strategy = match self.engine {
+                Engine::Loom => Strategy::none(),
+                _ => Strategy::new(self.strategy, self.seed, self.bounds),
+            };
+            (self.launch(plan, strategy, Arc::clone(&body), &progress, Learnt::default()), progress.schedules())
         };
-        match self.launch(plan, strategy, Arc::clone(&body), &progress, Learnt::default()) {
-            Ended::Found(found) => self.explain(body, *found, progress.schedules(), began, Learnt::default()),
+        match ended {
+            Ended::Found(found) => self.explain(body, *found, schedules, began, Learnt::default()),
             Ended::Done(done) => self.conclude(body, *done, began),
-            Ended::Crashed(why) => self.report(Verdict::Crashed(why), progress.schedules(), began),
+            Ended::Crashed(why) => self.report(Verdict::Crashed(why), schedules, began),
         }
+    }
+
+    /// Whether schedules are drawn, each by its number.
+    fn draws(&self) -> bool {
+        matches!(self.engine, Engine::Shuttle | Engine::Turmoil) && self.strategy != StrategyName::Dfs
     }
 
     /// Runs the plan on an OS thread of its own and waits for its end.
@@ -179,7 +209,7 @@ impl Check {
                 watchdog::Heard::Sleeping(why) => {
                     let finding = Finding::new(Detector::ForeignLock, "something outside the facade blocked the run").with(why);
                     let plan = match plan {
-                        Plan::Explore { .. } => Plan::Explore { schedules: Some(progress.schedules()), until: None },
+                        Plan::Explore { schedules, share, .. } => Plan::Explore { schedules, until: None, share },
                         plan => plan,
                     };
                     Ended::Found(Box::new(self.blocked_run(finding, plan, body)))
@@ -221,6 +251,7 @@ impl Check {
             bounds: self.bounds,
             detectors: self.detectors,
             stack_size_bytes: self.stack_size_bytes,
+            reduction: self.reduction,
             seed: self
                 .exhibit
                 .bytes()
@@ -292,7 +323,7 @@ impl Check {
             return potentials.into_iter().find(holds).map(|potential| (potential, learnt));
         }
         let until = self.budget.map(|budget| (began + budget).max(Instant::now() + SECOND_LOOK_MIN));
-        let plan = Plan::Explore { schedules: self.schedules, until };
+        let plan = Plan::Explore { schedules: self.schedules, until, share: Share::whole() };
         match self.launch(plan, Strategy::none(), Arc::clone(body), &Arc::new(Progress::default()), learnt.clone()) {
             Ended::Done(again) => {
                 let potential = again.potentials.into_iter().next();
@@ -387,7 +418,7 @@ impl Check {
     pub fn run_bytes(&self, bytes: &[u8], body: impl Fn() + Send + Sync + 'static) -> Report {
         let began = Instant::now();
         let once = Check { schedules: Some(1), shrink: false, ..self.clone() };
-        let plan = Plan::Explore { schedules: Some(1), until: None };
+        let plan = Plan::Explore { schedules: Some(1), until: None, share: Share::whole() };
         let strategy = Strategy::Bytes(crate::strategy::Bytes::new(bytes));
         let (body, progress): (Body, _) = (Arc::new(body), Arc::new(Progress::default()));
         match once.launch(plan, strategy, Arc::clone(&body), &progress, Learnt::default()) {
@@ -403,7 +434,7 @@ impl Check {
     /// [`ReplayError::Crashed`] if it did not end.
     pub fn sample(&self, body: impl Fn() + Send + Sync + 'static) -> Result<Replay, ReplayError> {
         let once = Check { detectors: Detectors { determinism: false, ..self.detectors }, ..self.clone() };
-        let plan = Plan::Explore { schedules: Some(1), until: None };
+        let plan = Plan::Explore { schedules: Some(1), until: None, share: Share::whole() };
         let strategy = Strategy::new(self.strategy, self.seed, self.bounds);
         let found = once.launch(plan, strategy, Arc::new(body), &Arc::new(Progress::default()), Learnt::default()).one_run()?;
         Ok(Replay::of(found, 1))

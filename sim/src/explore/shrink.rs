@@ -1,6 +1,7 @@
 //! Shrinking: turns choices to 0 while the same detector fires for the same reason.
 
 use super::carrier::{Body, Learnt, Plan};
+use super::parallel::Share;
 use super::{Check, Ended, deviations};
 use crate::choice::preemptions;
 use crate::run::{Detectors, Found, Progress};
@@ -87,7 +88,7 @@ impl Shrinker<'_> {
     fn search_below(&mut self) {
         for bound in 0..preemptions(&self.best.choices).min(SEARCH_PREEMPTIONS_MAX + 1) {
             let bounds = Bounds { preemptions: Some(bound), firings: 1, faults: self.faults().max(1) };
-            let plan = Plan::Explore { schedules: Some(SEARCH_SCHEDULES_MAX), until: Some(self.until) };
+            let plan = Plan::Explore { schedules: Some(SEARCH_SCHEDULES_MAX), until: Some(self.until), share: Share::whole() };
             let strategy = Strategy::new(StrategyName::Dfs, 0, bounds);
             let check = Check { detectors: Detectors { determinism: false, ..self.check.detectors }, ..self.check.clone() };
             if let Ended::Found(found) =

@@ -12,6 +12,7 @@ use crate::order::{Held, OrderGraph};
 use crate::strategy::{Bounds, Strategy};
 use crate::trace::Trace;
 use crate::verdict::{Detector, Finding};
+mod history;
 mod network;
 mod objects;
 mod operations;
@@ -153,6 +154,8 @@ pub(crate) struct PolledSleep {
 #[derive(Debug)]
 struct Object {
     kind: &'static str,
+    /// The number of its place in the code.
+    class: u32,
     nature: Nature,
     site: Site,
     owner: Option<u32>,
@@ -257,6 +260,10 @@ pub(crate) struct Run {
     pub(crate) next: Option<u32>,
     options: Vec<u32>,
     pub(crate) strategy: Strategy,
+    /// What has happened before what, where the strategy wants to know.
+    history: Option<Box<history::History>>,
+    /// The places in the code that have made objects, as they were met.
+    classes: Vec<Site>,
     pub(crate) choices: Vec<Choice>,
     pub(crate) hash: u64,
     pub(crate) steps: u64,
@@ -416,6 +423,8 @@ impl Run {
             next: None,
             options: Vec::new(),
             strategy,
+            history: None,
+            classes: Vec::new(),
             choices: Vec::new(),
             hash: 0,
             steps: 0,
@@ -464,6 +473,7 @@ impl Run {
         self.now_ns = 0;
         self.wall_offset_ns = 0;
         self.next = None;
+        self.clear_history();
         self.choices.clear();
         self.hash = 0;
         self.steps = 0;

@@ -14,8 +14,11 @@ use smallvec::SmallVec;
 impl Run {
     pub(crate) fn create(&mut self, kind: &'static str, nature: Nature, site: Site) -> Obj {
         let id = self.objects.len() as u32;
+        let class = self.class(site);
+        self.history_created(super::me(), id);
         self.objects.push(Object {
             kind,
+            class,
             nature,
             site,
             owner: None,
@@ -32,6 +35,19 @@ impl Run {
             released: None,
         });
         Obj { run: self.epoch, id }
+    }
+
+    fn class(&mut self, site: Site) -> u32 {
+        let known = self.classes.iter().position(|known| std::ptr::eq(*known, site) || *known == site);
+        known.unwrap_or_else(|| {
+            self.classes.push(site);
+            self.classes.len() - 1
+        }) as u32
+    }
+
+    /// The number of the place in the code that made it.
+    pub(super) fn class_of(&self, obj: Obj) -> u32 {
+        self.objects.get(obj.id as usize).map_or(0, |object| object.class)
     }
 
     /// `me` notifies a condition, whether anybody waits for it or not.
@@ -192,6 +208,7 @@ impl Run {
             thread.order_clock.tick(thread.slot);
         }
         object.now_ns = object.now_ns.max(thread.now_ns);
+        self.history_did(me, Op::Unlock as u8, Some(obj));
         for waiter in std::mem::take(&mut self.objects[obj.id as usize].waiters) {
             self.wake(waiter, Wake::Notified);
         }

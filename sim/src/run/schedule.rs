@@ -6,6 +6,7 @@ use crate::choice::Kind;
 use crate::choice::mix;
 use crate::engine::Engine;
 use crate::net::link::Chance;
+use crate::strategy::Step;
 use crate::trace::Event;
 use crate::trace::Op;
 use crate::trace::place;
@@ -14,9 +15,31 @@ use crate::verdict::Finding;
 use std::sync::atomic::Ordering;
 
 impl Run {
-    /// Notes a step of `thread`.
+    /// `thread` has come to a step, and makes it when it goes on.
+    #[inline]
+    pub(crate) fn come_to(&mut self, thread: u32, op: Op, obj: Option<Obj>, site: Site) {
+        self.note(thread, op, obj, site);
+        let step = Step::new(op, obj.map(|obj| obj.id), obj.map(|obj| self.class_of(obj)));
+        self.strategy.arrived(thread, step);
+        self.history_arrived(thread, op as u8, step);
+    }
+
+    /// `thread` makes a step.
     #[inline]
     pub(crate) fn record(&mut self, thread: u32, op: Op, obj: Option<Obj>, site: Site) {
+        self.note(thread, op, obj, site);
+        self.history_did(thread, op as u8, obj);
+    }
+
+    /// The step that `thread` has come to happens.
+    #[inline]
+    fn happens(&mut self, thread: u32) {
+        self.strategy.happens(thread);
+        self.history_happens(thread);
+    }
+
+    #[inline]
+    fn note(&mut self, thread: u32, op: Op, obj: Option<Obj>, site: Site) {
         let id = obj.map_or(u64::from(u32::MAX), |obj| u64::from(obj.id));
         self.hash = mix(self.hash, (id << 32) | (u64::from(thread) << 8) | op as u64);
         self.steps += 1;
@@ -80,6 +103,14 @@ impl Run {
     fn push_choice(&mut self, choice: Choice) {
         self.hash = mix(self.hash, (u64::from(choice.kind.code()) << 56) ^ (choice.arity << 24) ^ choice.value);
         self.choices.push(choice);
+        match choice.kind {
+            // Who goes on is told by what happens then.
+            Kind::Schedule => {}
+            Kind::Random | Kind::Input => self.history_did(me(), choice.value as u8 | 0x80, None),
+            // Nothing has happened.
+            kind if choice.value == 0 && (kind == Kind::Timer || kind.is_fault()) => {}
+            kind => self.history_of_all(u64::from(kind.code()) << 56 ^ choice.value),
+        }
         if let Some(mirror) = &self.mirror {
             mirror.lock().push(choice);
         }
@@ -88,7 +119,6 @@ impl Run {
     /// A point at which another thread may run: true if one is to.
     #[inline]
     pub(crate) fn point(&mut self, me: u32, progresses: bool) -> Result<bool, Finding> {
-        self.strategy.stepped(me);
         if self.steps > STEPS_MAX {
             return Err(self.endless());
         }
@@ -105,6 +135,7 @@ impl Run {
             self.arrive_early();
         }
         if self.threads.len() == 1 {
+            self.happens(me);
             return Ok(false);
         }
         self.options.clear();
@@ -126,7 +157,6 @@ impl Run {
 
     /// The current thread lets others run first: true if one is to.
     pub(crate) fn yield_point(&mut self, me: u32) -> Result<bool, Finding> {
-        self.strategy.stepped(me);
         if self.steps > STEPS_MAX {
             return Err(self.endless());
         }
@@ -188,7 +218,8 @@ impl Run {
         let picked = match self.options.len() {
             1 => self.options[0],
             _ => {
-                let value = self.strategy.schedule(&self.options, preempts);
+                let state = self.strategy.reduces().then(|| self.state(me)).flatten();
+                let value = self.strategy.schedule(&self.options, preempts, || state);
                 let arity = self.options.len() as u64;
                 self.push_choice(Choice { kind: Kind::Schedule, arity, value: value as u64, preempts });
                 self.options[value]
@@ -199,6 +230,7 @@ impl Run {
         }
         // Set for a switch only: an answer that nobody collects would be taken for the next one.
         self.next = (picked != me).then_some(picked);
+        self.happens(picked);
         picked
     }
 
@@ -263,6 +295,7 @@ impl Run {
 
     fn fire(&mut self, until_ns: u64) {
         self.now_ns = self.now_ns.max(until_ns);
+        self.history_of_all(self.now_ns);
         for position in 0..self.live.len() {
             let id = self.live[position];
             let thread = &self.threads[id as usize];

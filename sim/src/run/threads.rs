@@ -13,7 +13,8 @@ use std::sync::Arc;
 impl Run {
     pub(crate) fn spawn(&mut self, name: Option<Arc<str>>) -> u32 {
         let id = self.threads.len() as u32;
-        let parent = (id > 0).then(me);
+        let parent_id = (id > 0).then(me);
+        let parent = parent_id;
         let slot = self.free_slot(parent);
         match self.slots.get_mut(slot) {
             Some(last) => *last = id,
@@ -31,6 +32,10 @@ impl Run {
         }
         clock.tick(slot);
         order_clock.tick(slot);
+        if let Some(parent) = parent_id {
+            self.strategy.spawned(parent, id);
+            self.history_spawned(parent, id);
+        }
         self.live.push(id);
         self.threads.push(Thread {
             name,

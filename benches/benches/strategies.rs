@@ -1,0 +1,151 @@
+//! How many schedules each strategy needs to find what the exhibits have: median and worst over seeds, for every subject that shuttle
+//! catches; and over those of which plain random needs more than 50, the strategies' geometric means.
+//!
+//! `cargo bench -p glare-benches --bench strategies`, with `-- --seeds N`, `-- --schedules N` (where it gives a seed up) and
+//! `-- --exhibit NAME` for a shorter look. `--json FILE` writes the rows.
+
+use scenarios::exhibit::Expected;
+use sim::{Detectors, Engine, StrategyName};
+use std::collections::VecDeque;
+use std::io::Write as _;
+use std::process::Command;
+use std::sync::Mutex;
+
+const STRATEGIES: [StrategyName; 6] =
+    [StrategyName::Random, StrategyName::Pct, StrategyName::Urw, StrategyName::Pos, StrategyName::Surw, StrategyName::Swarm];
+/// From here on a subject counts in the sums: what plain random finds sooner anything finds.
+const HARD: u64 = 50;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let value = |name: &str| arguments.iter().position(|known| known == name).and_then(|at| arguments.get(at + 1)).cloned();
+    let number = |name: &str, or| value(name).map_or(or, |text| text.parse().expect("a number"));
+    let (seeds, schedules) = (number("--seeds", 100), number("--schedules", 20_000));
+    if let Some(name) = value("--one") {
+        return one(&name, seeds, schedules);
+    }
+    let mut names = Vec::new();
+    for exhibit in scenarios::exhibits() {
+        for subject in &exhibit.subjects {
+            let is_caught =
+                subject.on(Engine::Shuttle).is_some_and(|on| matches!(on.expected, Expected::Caught(_)) && !on.is_pair);
+            if is_caught && value("--exhibit").is_none_or(|wanted| wanted == exhibit.name) {
+                names.push((exhibit.name, subject.name));
+            }
+        }
+    }
+    let queue: Mutex<VecDeque<(usize, StrategyName)>> =
+        Mutex::new((0..names.len()).flat_map(|name| STRATEGIES.map(|strategy| (name, strategy))).collect());
+    let results = Mutex::new(vec![[const { Vec::new() }; STRATEGIES.len()]; names.len()]);
+    let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                loop {
+                    let Some((name, strategy)) = queue.lock().expect("nobody panics").pop_front() else { break };
+                    let (exhibit, subject) = names[name];
+                    let one = format!("{exhibit} {subject} {strategy}");
+                    let needed = child(&one, seeds, schedules);
+                    let column = STRATEGIES.iter().position(|known| *known == strategy).expect("it is one of them");
+                    results.lock().expect("nobody panics")[name][column] = needed;
+                }
+            });
+        }
+    });
+    let results = results.into_inner().expect("nobody panics");
+    tell(&names, &results, seeds, schedules);
+    if let Some(file) = value("--json") {
+        std::fs::write(file, json(&names, &results)).expect("the file can be written");
+    }
+}
+
+/// Each seed's schedules to the first failure of a subject, in a process of its own, as each failure keeps its stacks.
+fn child(one: &str, seeds: u64, schedules: u64) -> Vec<Option<u64>> {
+    let program = std::env::current_exe().expect("a program knows itself");
+    let arguments = ["--one", one, "--seeds", &seeds.to_string(), "--schedules", &schedules.to_string()];
+    let output = Command::new(program).args(arguments).output().expect("it starts again");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let needed: Vec<Option<u64>> = text.split_whitespace().map(|word| word.parse().ok()).collect();
+    assert_eq!(needed.len() as u64, seeds, "{one}: {}", String::from_utf8_lossy(&output.stderr));
+    needed
+}
+
+fn one(name: &str, seeds: u64, schedules: u64) {
+    let words: Vec<&str> = name.split(' ').collect();
+    let exhibits = scenarios::exhibits();
+    let exhibit = exhibits.iter().find(|exhibit| exhibit.name == words[0]).expect("it is an exhibit");
+    let subject = exhibit.subject(words[1]).expect("it is a subject");
+    let on = subject.on(Engine::Shuttle).expect("it runs on shuttle");
+    let strategy: StrategyName = words[2].parse().expect("it is a strategy");
+    let mut out = std::io::stdout();
+    for seed in 0..seeds {
+        let check = on.check(exhibit, subject).strategy(strategy).seed(seed).schedules(schedules).shrink(false);
+        let report = check.detectors(Detectors { determinism: false, ..Detectors::ON }).run(on.body_of(subject));
+        match on.expected.is_met_by(&report.verdict) {
+            true => writeln!(out, "{}", report.schedules),
+            false => writeln!(out, "-"),
+        }
+        .expect("who asked reads it");
+    }
+}
+
+/// Median and worst, where a seed that found nothing counts as the bound.
+fn summed(needed: &[Option<u64>], schedules: u64) -> (u64, u64, usize) {
+    let mut counts: Vec<u64> = needed.iter().map(|needed| needed.unwrap_or(schedules)).collect();
+    counts.sort_unstable();
+    (counts[counts.len() / 2], counts[counts.len() - 1], needed.iter().filter(|needed| needed.is_none()).count())
+}
+
+fn tell(names: &[(&str, &str)], results: &[[Vec<Option<u64>>; STRATEGIES.len()]], seeds: u64, schedules: u64) {
+    println!(
+        "schedules to the first failure on shuttle, median / worst of {seeds} seeds; > for seeds that found nothing in {schedules}"
+    );
+    print!("{:<46}", "subject");
+    STRATEGIES.iter().for_each(|strategy| print!(" {:>15}", strategy.name()));
+    println!();
+    let mut sums = [[0.0; 2]; STRATEGIES.len()];
+    let (mut hard, mut halved) = (0_u32, Vec::new());
+    for ((exhibit, subject), columns) in names.iter().zip(results) {
+        print!("{:<46}", format!("{exhibit}/{subject}"));
+        let figures = columns.each_ref().map(|needed| summed(needed, schedules));
+        for (median, worst, missing) in figures {
+            let sign = if missing > 0 { ">" } else { "" };
+            print!(" {:>15}", format!("{median} / {sign}{worst}"));
+        }
+        let is_hard = figures[0].0 > HARD;
+        println!("{}", if is_hard { " *" } else { "" });
+        if is_hard {
+            hard += 1;
+            for (sums, (median, worst, _)) in sums.iter_mut().zip(figures) {
+                sums[0] += (median as f64).ln();
+                sums[1] += (worst as f64).ln();
+            }
+            let best = figures[..STRATEGIES.len() - 1].iter().map(|figures| figures.1).min().unwrap_or(0);
+            halved.push(figures[STRATEGIES.len() - 1].1 as f64 / best as f64);
+        }
+    }
+    if hard == 0 {
+        return println!("plain random needs more than {HARD} for none");
+    }
+    for (row, what) in ["median", "worst"].iter().enumerate() {
+        print!("{:<46}", format!("geometric mean of the {what}, {hard} subjects (*)"));
+        sums.iter().for_each(|sums| print!(" {:>15.1}", (sums[row] / f64::from(hard)).exp()));
+        println!();
+    }
+    println!("swarm's worst beside the best single strategy's of each subject: {halved:.2?}");
+}
+
+fn json(names: &[(&str, &str)], results: &[[Vec<Option<u64>>; STRATEGIES.len()]]) -> String {
+    let mut rows = Vec::new();
+    for ((exhibit, subject), columns) in names.iter().zip(results) {
+        for (strategy, needed) in STRATEGIES.iter().zip(columns) {
+            let needed: Vec<String> =
+                needed.iter().map(|needed| needed.map_or("null".to_owned(), |count| count.to_string())).collect();
+            let needed = needed.join(",");
+            rows.push(format!(
+                r#"{{"exhibit":"{exhibit}","subject":"{subject}","strategy":"{strategy}","schedules":[{needed}]}}"#
+            ));
+        }
+    }
+    format!("[{}]\n", rows.join(",\n"))
+}

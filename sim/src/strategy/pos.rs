@@ -1,0 +1,46 @@
+//! Partial-order sampling (Yuan, Yang and Gu, CAV 2018): every step has a random priority of its own, the highest goes first, and
+//! those that conflict with what has just happened draw theirs anew. Each order of steps that conflict is so about as likely, however
+//! many steps that concern nobody lie between.
+
+use super::step::Step;
+use super::stream::Stream;
+
+#[derive(Debug, Default)]
+pub(super) struct Pos {
+    /// For each thread its next step, and that step's priority.
+    next: Vec<(Step, u64)>,
+}
+
+impl Pos {
+    pub(super) fn begin(&mut self) {
+        self.next.clear();
+    }
+
+    pub(super) fn arrived(&mut self, thread: u32, step: Step, stream: &mut Stream) {
+        self.fill(thread, stream);
+        self.next[thread as usize] = (step, stream.next());
+    }
+
+    pub(super) fn schedule(&mut self, threads: &[u32], stream: &mut Stream) -> usize {
+        threads.iter().for_each(|thread| self.fill(*thread, stream));
+        let priority = |position: &usize| self.next[threads[*position] as usize].1;
+        (0..threads.len()).max_by_key(priority).unwrap_or(0)
+    }
+
+    /// The next step of `thread` happens.
+    pub(super) fn happens(&mut self, thread: u32, stream: &mut Stream) {
+        let Some(&(step, _)) = self.next.get(thread as usize) else { return };
+        for (other, (next, priority)) in self.next.iter_mut().enumerate() {
+            if other != thread as usize && step.conflicts(*next) {
+                *priority = stream.next();
+            }
+        }
+    }
+
+    /// A thread that has not come to a step yet begins: with nobody's business.
+    fn fill(&mut self, thread: u32, stream: &mut Stream) {
+        while self.next.len() <= thread as usize {
+            self.next.push((Step::LOCAL, stream.next()));
+        }
+    }
+}

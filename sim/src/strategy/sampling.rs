@@ -1,0 +1,198 @@
+//! The strategies that draw: each run anew, from the seed and its number.
+
+use super::StrategyName;
+use super::pct::{self, Pct};
+use super::pos::Pos;
+use super::step::Step;
+use super::stream::Stream;
+use super::surw::Surw;
+use super::urw::Urw;
+use crate::choice::{Kind, mix};
+use crate::net::link::Chance;
+
+/// What strategies learn of a body they learn from so many runs, so that a later run is the same whatever else was had.
+pub(crate) const LEARNING_RUNS: u64 = 16;
+/// One timer in this many scheduling points fires though something else could run: a slow processor.
+const EARLY_TIMER_ODDS: u64 = 24;
+/// Time passes before one in this many arrivals whose order is explored.
+const LATE_PACKETS_ODDS: u64 = 8;
+
+#[derive(Debug)]
+pub(crate) struct Sampling {
+    /// What every run is drawn by, or, for [`StrategyName::Swarm`], what each run draws anew.
+    name: StrategyName,
+    seed: u64,
+    stream: Stream,
+    odds: Odds,
+    walk: Walk,
+    /// Whether the run that goes on is one to learn from.
+    learns: bool,
+    pct: Pct,
+    urw: Urw,
+    pos: Pos,
+    surw: Surw,
+}
+
+/// How threads are drawn in the run that goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Walk {
+    Random,
+    /// The current thread goes on but for one point in so many.
+    Sticky(u64),
+    Pct,
+    Urw,
+    Pos,
+    Surw,
+}
+
+/// How likely what is rare is, in the run that goes on.
+#[derive(Clone, Copy, Debug)]
+struct Odds {
+    /// A timer fires early at one point in so many; `None`: at none.
+    early_timer: Option<u64>,
+    late_packets: u64,
+    /// For each kind of fault: its chance, as eighths of what the link says.
+    faults: [u64; Kind::CODES],
+}
+
+impl Odds {
+    const PLAIN: Odds = Odds { early_timer: Some(EARLY_TIMER_ODDS), late_packets: LATE_PACKETS_ODDS, faults: [8; Kind::CODES] };
+}
+
+impl Sampling {
+    pub(super) fn new(name: StrategyName, seed: u64) -> Self {
+        let walk = match name {
+            StrategyName::Pct => Walk::Pct,
+            StrategyName::Urw => Walk::Urw,
+            StrategyName::Pos => Walk::Pos,
+            StrategyName::Surw => Walk::Surw,
+            StrategyName::Random | StrategyName::Swarm | StrategyName::Dfs => Walk::Random,
+        };
+        let (pct, urw, pos, surw) = (Pct::new(), Urw::default(), Pos::default(), Surw::default());
+        Sampling { name, seed, stream: Stream::new(seed), odds: Odds::PLAIN, walk, learns: false, pct, urw, pos, surw }
+    }
+
+    pub(super) fn begin(&mut self, index: u64) {
+        self.stream = Stream::new(mix(self.seed, index));
+        let mut depth = pct::DEPTH;
+        if self.name == StrategyName::Swarm {
+            (self.walk, depth) = self.draw_walk();
+            self.odds = self.draw_odds();
+        }
+        // The run before this one was, if it was had.
+        let has_learnt = std::mem::replace(&mut self.learns, index < LEARNING_RUNS);
+        if self.uses_urw() {
+            self.urw.begin(has_learnt);
+        }
+        if self.uses_surw() {
+            self.surw.begin(has_learnt, &mut self.stream);
+        }
+        self.pct.end(has_learnt);
+        if self.walk == Walk::Pct {
+            self.pct.begin(depth, &mut self.stream);
+        }
+        self.pos.begin();
+    }
+
+    fn draw_walk(&mut self) -> (Walk, usize) {
+        let stream = &mut self.stream;
+        let walk = stream.one_of(&[
+            Walk::Random,
+            Walk::Sticky(4),
+            Walk::Sticky(16),
+            Walk::Pct,
+            Walk::Pct,
+            Walk::Urw,
+            Walk::Pos,
+            Walk::Pos,
+            Walk::Surw,
+            Walk::Surw,
+        ]);
+        (walk, stream.one_of(&[2, 3, 4]))
+    }
+
+    fn draw_odds(&mut self) -> Odds {
+        let stream = &mut self.stream;
+        let early_timer = stream.one_of(&[Some(8), Some(EARLY_TIMER_ODDS), Some(EARLY_TIMER_ODDS), Some(96), None]);
+        let late_packets = stream.one_of(&[3, LATE_PACKETS_ODDS, 32]);
+        let mut faults = [8; Kind::CODES];
+        faults.iter_mut().for_each(|eighths| *eighths = stream.one_of(&[0, 4, 8, 16]));
+        Odds { early_timer, late_packets, faults }
+    }
+
+    fn uses_urw(&self) -> bool {
+        matches!(self.name, StrategyName::Urw | StrategyName::Swarm)
+    }
+
+    fn uses_surw(&self) -> bool {
+        matches!(self.name, StrategyName::Surw | StrategyName::Swarm)
+    }
+
+    #[inline]
+    pub(super) fn schedule(&mut self, threads: &[u32], preempts: bool) -> usize {
+        self.pct.count();
+        let stream = &mut self.stream;
+        match self.walk {
+            Walk::Sticky(odds) if preempts && stream.below(odds) > 0 => 0,
+            Walk::Random | Walk::Sticky(_) => stream.below(threads.len() as u64) as usize,
+            Walk::Pct => self.pct.schedule(threads, stream),
+            Walk::Urw => self.urw.schedule(threads, stream),
+            Walk::Pos => self.pos.schedule(threads, stream),
+            Walk::Surw => self.surw.schedule(threads, stream),
+        }
+    }
+
+    #[inline]
+    pub(super) fn choose(&mut self, kind: Kind, arity: u64) -> u64 {
+        match kind {
+            Kind::Timer => u64::from(self.odds.early_timer.is_some_and(|odds| self.stream.below(odds) == 0)),
+            _ => self.stream.below(arity),
+        }
+    }
+
+    #[inline]
+    pub(super) fn choose_with_odds(&mut self, kind: Kind, arity: u64, chance: Chance) -> u64 {
+        let chance = chance.0 * self.odds.faults[usize::from(kind.code())] / 8;
+        if self.stream.below(1 << 32) >= chance {
+            return 0;
+        }
+        if arity == 2 { 1 } else { 1 + self.stream.below(arity - 1) }
+    }
+
+    pub(super) fn choose_delivery(&mut self, packets: u64, time_may_pass: bool) -> u64 {
+        match time_may_pass && self.stream.below(self.odds.late_packets) == 0 {
+            true => packets,
+            false => self.stream.below(packets),
+        }
+    }
+
+    /// `thread` has come to its next step.
+    #[inline]
+    pub(super) fn arrived(&mut self, thread: u32, step: Step) {
+        if self.uses_urw() {
+            self.urw.arrived(thread);
+        }
+        if self.uses_surw() {
+            self.surw.arrived(thread, step);
+        }
+        if self.walk == Walk::Pos {
+            self.pos.arrived(thread, step, &mut self.stream);
+        }
+    }
+
+    /// The next step of `thread` happens.
+    #[inline]
+    pub(super) fn happens(&mut self, thread: u32) {
+        match self.walk {
+            Walk::Pos => self.pos.happens(thread, &mut self.stream),
+            Walk::Surw => self.surw.happens(thread),
+            _ => {}
+        }
+    }
+
+    pub(super) fn spawned(&mut self, parent: u32, child: u32) {
+        if self.uses_surw() {
+            self.surw.spawned(parent, child);
+        }
+    }
+}
