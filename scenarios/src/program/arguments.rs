@@ -18,6 +18,7 @@ use std::time::Duration;
   glare run --subject stack --schedules 100000 --json report.json
   glare replay 'glare1:canary:abba:shuttle:cdf8a2753.2~8830'
   glare run retransmit-join --engine shuttle
+  glare run --partition 2/8 --junit report.xml
   glare replay TOKEN --pcap call.pcapng
   glare call --media 127.0.0.1:5004 --dtls active --record heard.wav
 
@@ -95,9 +96,15 @@ pub(crate) struct RunArguments {
     /// How long the whole run may take, as 30s, 5m or 8h. What is sampled is sampled for its share of it.
     #[arg(long, value_parser = duration, value_name = "TIME")]
     pub(crate) budget: Option<Duration>,
-    /// How many checks run at once; as many as there are cores if not said.
+    /// How many cores explore, with several on one check where there are fewer checks; all there are if not said.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=256), value_name = "N")]
     pub(crate) jobs: Option<u16>,
+    /// Only part I of N of the checks, for as many machines: every check is in one part.
+    #[arg(long, value_parser = partition, value_name = "I/N")]
+    pub(crate) partition: Option<Partition>,
+    /// Writes the rows to this file too, as JUnit's XML.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
     /// Writes the rows to this file too, as an array of objects.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
@@ -105,7 +112,7 @@ pub(crate) struct RunArguments {
 
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Effort {
-    /// How schedules are picked on shuttle and turmoil: random, pct, urw or dfs.
+    /// How schedules are picked on shuttle and turmoil: random, pct, urw, pos, surw, swarm or dfs.
     #[arg(long, value_parser = strategy, value_name = "STRATEGY")]
     pub(crate) strategy: Option<StrategyName>,
     /// How many schedules each check that samples runs.
@@ -125,6 +132,13 @@ pub(crate) struct Effort {
     pub(crate) faults: Option<u32>,
 }
 
+/// One of so many parts, from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Partition {
+    pub(crate) part: usize,
+    pub(crate) of: usize,
+}
+
 /// A bound on preemptions, or none.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Preemptions(pub(crate) Option<u32>);
@@ -139,6 +153,9 @@ pub(crate) struct CheckArguments {
     pub(crate) effort: Effort,
     #[arg(long)]
     pub(crate) budget_ms: Option<u64>,
+    /// How many cores explore.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) jobs: u32,
     /// Ends when standard input does: with the process that started it.
     #[arg(long)]
     pub(crate) while_stdin: bool,
@@ -150,6 +167,13 @@ fn engine(text: &str) -> Result<Engine, String> {
 
 fn strategy(text: &str) -> Result<StrategyName, String> {
     text.parse()
+}
+
+fn partition(text: &str) -> Result<Partition, String> {
+    let wrong = || format!("expected a part and how many there are, such as 1/4, got `{text}`");
+    let (part, of) = text.split_once('/').ok_or_else(wrong)?;
+    let (part, of): (usize, usize) = (part.parse().map_err(|_| wrong())?, of.parse().map_err(|_| wrong())?);
+    if (1..=of).contains(&part) { Ok(Partition { part, of }) } else { Err(wrong()) }
 }
 
 fn preemptions(text: &str) -> Result<Preemptions, String> {

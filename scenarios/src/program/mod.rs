@@ -4,13 +4,14 @@ mod arguments;
 mod call;
 mod capture;
 mod hashes;
-mod json;
+mod junit;
 mod names;
 mod replay;
 mod row;
 mod run;
 mod select;
 mod table;
+mod whole_file;
 pub mod worker;
 
 pub use row::Row;

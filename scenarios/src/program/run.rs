@@ -1,9 +1,9 @@
 //! `glare run` and `glare list`.
 
 use super::arguments::RunArguments;
-use super::json::JsonFile;
 use super::select::{self, Selected};
-use super::{Failure, Row, table, worker};
+use super::whole_file::WholeFile;
+use super::{Failure, Row, junit, table, worker};
 use sim::Engine;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 /// Lists what there is.
 pub(crate) fn list(json: Option<&Path>) -> Result<bool, Failure> {
-    let json = json.map(JsonFile::create).transpose()?;
+    let json = json.map(WholeFile::create).transpose()?;
     let exhibits = crate::exhibits();
     let mut out = std::io::stdout().lock();
     for exhibit in &exhibits {
@@ -32,7 +32,7 @@ pub(crate) fn list(json: Option<&Path>) -> Result<bool, Failure> {
     }
     if let Some(json) = json {
         let rows: Vec<Row> = select::all(&exhibits).into_iter().map(|check| check.row).collect();
-        json.write(&rows)?;
+        json.write_json(&rows)?;
     }
     Ok(true)
 }
@@ -41,18 +41,22 @@ pub(crate) fn list(json: Option<&Path>) -> Result<bool, Failure> {
 pub(crate) fn run(wanted: &RunArguments) -> Result<bool, Failure> {
     let exhibits = crate::exhibits();
     let checks = select::select(&exhibits, wanted)?;
-    let json = wanted.json.as_deref().map(JsonFile::create).transpose()?;
-    let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    let jobs = wanted.jobs.map_or(cores, usize::from).min(checks.len().max(1));
+    let json = wanted.json.as_deref().map(WholeFile::create).transpose()?;
+    let junit = wanted.junit.as_deref().map(WholeFile::create).transpose()?;
+    let cores = wanted.jobs.map_or_else(|| std::thread::available_parallelism().map_or(2, usize::from), usize::from);
+    let jobs = cores.min(checks.len().max(1));
     let interrupted = interrupted_flag()?;
     let began = Instant::now();
-    let rows = run_all(&checks, wanted, jobs, interrupted);
+    let rows = run_all(&checks, wanted, (jobs, cores / jobs), interrupted);
     let done: Vec<Row> = rows.iter().flatten().cloned().collect();
     print!("{}", table::render(&done));
     let missing = rows.iter().filter(|row| row.is_none()).count();
     println!("{}", table::summary(&done, missing, began.elapsed()));
     if let Some(json) = json {
-        json.write(&done)?;
+        json.write_json(&done)?;
+    }
+    if let Some(junit) = junit {
+        junit.write(&junit::report(&done, missing, began.elapsed())?)?;
     }
     Ok(missing == 0 && done.iter().all(Row::is_as_expected))
 }
@@ -64,8 +68,13 @@ fn interrupted_flag() -> Result<&'static AtomicBool, Failure> {
     Ok(&INTERRUPTED)
 }
 
-/// Runs the checks, `jobs` at once, the long ones first. A row for each that ended.
-fn run_all(checks: &[Selected], wanted: &RunArguments, jobs: usize, interrupted: &AtomicBool) -> Vec<Option<Row>> {
+/// Runs the checks, `jobs` at once and each on so many cores, the long ones first. A row for each that ended.
+fn run_all(
+    checks: &[Selected],
+    wanted: &RunArguments,
+    (jobs, cores_each): (usize, usize),
+    interrupted: &AtomicBool,
+) -> Vec<Option<Row>> {
     let mut order: Vec<usize> = (0..checks.len()).collect();
     order.sort_by_key(|&index| std::cmp::Reverse(weight(&checks[index])));
     let next = AtomicUsize::new(0);
@@ -87,7 +96,7 @@ fn run_all(checks: &[Selected], wanted: &RunArguments, jobs: usize, interrupted:
                     } else {
                         progress.begins(check);
                         let share = until.map(|until| share(until, order.len() - taken, jobs));
-                        worker::run_worker(check, &wanted.effort, share, interrupted)
+                        worker::run_worker(check, &wanted.effort, cores_each, share, interrupted)
                     };
                     if let Some(row) = &row {
                         progress.ended(row);

@@ -1,6 +1,6 @@
 //! Which checks a command line asks for.
 
-use super::arguments::RunArguments;
+use super::arguments::{Partition, RunArguments};
 use super::{Failure, Row, names};
 use crate::exhibit::{Exhibit, Expected, On, Subject};
 use sim::Engine;
@@ -66,6 +66,17 @@ pub(crate) fn select(exhibits: &[Exhibit], wanted: &RunArguments) -> Result<Vec<
     if selected.is_empty() {
         let wanted: Vec<&str> = engines.iter().map(|engine| engine.name()).collect();
         return Err(Failure::Usage(format!("none of what was asked for runs on {}", wanted.join(" or "))));
+    }
+    if let Some(Partition { part, of }) = wanted.partition {
+        // One of each few in a row, as those of one exhibit take about as long.
+        let mut at = 0;
+        selected.retain(|_| {
+            at += 1;
+            at % of == part % of
+        });
+        if selected.is_empty() {
+            return Err(Failure::Usage(format!("expected no more parts than there are checks, got {of} for {at}")));
+        }
     }
     Ok(selected)
 }

@@ -51,7 +51,7 @@ pub(crate) fn work(wanted: &CheckArguments) -> Result<bool, Failure> {
     if let Some(seed) = effort.seed {
         check = check.seed(seed);
     }
-    let report = check.run(on.body_of(subject));
+    let report = check.jobs(wanted.jobs).run(on.body_of(subject));
     let token = match &report.token {
         None => None,
         Some(token) => Some(
@@ -86,14 +86,20 @@ pub fn run_one(exhibit: &str, subject: &str, engine: sim::Engine, bounds: Option
         firings: bounds.map(|bounds| bounds.firings),
         ..Effort::default()
     };
-    run_worker(&selected, &effort, None, &AtomicBool::new(false))
+    run_worker(&selected, &effort, 1, None, &AtomicBool::new(false))
 }
 
-pub(super) fn run_worker(check: &Selected, effort: &Effort, budget: Option<Duration>, interrupted: &AtomicBool) -> Option<Row> {
+pub(super) fn run_worker(
+    check: &Selected,
+    effort: &Effort,
+    cores: usize,
+    budget: Option<Duration>,
+    interrupted: &AtomicBool,
+) -> Option<Row> {
     let began = Instant::now();
     let wall_ms = |began: Instant| u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let planned = check.row.clone();
-    let mut child = match start(check, effort, budget) {
+    let mut child = match start(check, effort, cores, budget) {
         Ok(child) => child,
         Err(why) => return Some(planned.crashed(format!("its process could not be started: {why}"), wall_ms(began))),
     };
@@ -132,7 +138,7 @@ pub(super) fn run_worker(check: &Selected, effort: &Effort, budget: Option<Durat
 
 const OUTPUT_BYTES_MAX: u64 = 16 << 20;
 
-fn start(check: &Selected, effort: &Effort, budget: Option<Duration>) -> std::io::Result<Child> {
+fn start(check: &Selected, effort: &Effort, cores: usize, budget: Option<Duration>) -> std::io::Result<Child> {
     let mut command = Command::new(program()?);
     command.args(["check", &check.row.exhibit, &check.row.subject, check.engine.name()]);
     let mut option = |name: &str, value: Option<String>| {
@@ -146,6 +152,7 @@ fn start(check: &Selected, effort: &Effort, budget: Option<Duration>) -> std::io
     option("--preemptions", effort.preemptions.map(|bound| bound.0.map_or("none".to_owned(), |bound| bound.to_string())));
     option("--firings", effort.firings.map(|firings| firings.to_string()));
     option("--faults", effort.faults.map(|faults| faults.to_string()));
+    option("--jobs", Some(cores.to_string()));
     option("--budget-ms", budget.map(|budget| budget.as_millis().max(1).to_string()));
     // Ctrl-C goes to the whole foreground group; a worker is ended by us, and is no crash then.
     #[cfg(unix)]

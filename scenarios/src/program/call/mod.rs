@@ -14,7 +14,7 @@ mod words;
 pub(crate) use arguments::{ANSWER_HELP, AnswerArguments, CALL_HELP, CallArguments};
 
 use super::Failure;
-use super::json::JsonFile;
+use super::whole_file::WholeFile;
 use arguments::HowArguments;
 use failure::CallFailure;
 use keying::{Keyed, Keying};
@@ -65,12 +65,12 @@ fn run(side: &Side, how: &HowArguments) -> Result<bool, Failure> {
         return Err(Failure::Usage(format!("expected --media HOST:PORT with --dtls and --clear, got none: {why}")));
     }
     // Before anything is sent, so that a wrong path is known at once.
-    let json = how.json.as_deref().map(JsonFile::create).transpose()?;
+    let json = how.json.as_deref().map(WholeFile::create).transpose()?;
     let (content, files) = sound::content(how)?;
     let mut words = Words::new()?;
     sim::task::block_on(async {
         let Done { sum, outcome, is_stuck } = set_up_and_talk(side, how, keying, (content, &files), &mut words).await?;
-        let written = json.map_or(Ok(()), |json| json.write(&sum));
+        let written = json.map_or(Ok(()), |json| json.write_json(&sum));
         let outcome = outcome.map_err(|failure| Failure::System(failure.to_string()));
         let result = written.and(outcome).map(|()| true);
         if is_stuck && let Err(failure) = &result {
