@@ -50,14 +50,14 @@ const SECOND_LOOK_MIN: Duration = Duration::from_secs(10);
 const DEFAULT_ENGINE: Engine = if cfg!(feature = "shuttle") { Engine::Shuttle } else { Engine::Loom };
 
 impl Check {
-    /// A check of `subject` of `exhibit` (the names stand in its token) on `engine`: random schedules, 1,000 of them, seed 0, every
+    /// A check of `subject` of `exhibit` (the names stand in its token) on `engine`: 1,000 schedules as a swarm draws them, seed 0, every
     /// detector, on loom without end within the default bounds.
     pub fn new(exhibit: impl Into<String>, subject: impl Into<String>, engine: Engine) -> Self {
         Check {
             exhibit: exhibit.into(),
             subject: subject.into(),
             engine,
-            strategy: if matches!(engine, Engine::Cases | Engine::Turmoil) { StrategyName::Dfs } else { StrategyName::Random },
+            strategy: if matches!(engine, Engine::Cases | Engine::Turmoil) { StrategyName::Dfs } else { StrategyName::Swarm },
             seed: 0,
             bounds: Bounds::default(),
             schedules: matches!(engine, Engine::Shuttle | Engine::Real).then_some(1_000),

@@ -161,7 +161,7 @@ impl Strategy {
     pub(crate) fn schedule(&mut self, threads: &[u32], preempts: bool, state: impl FnOnce() -> Option<u64>) -> usize {
         let arity = threads.len() as u64;
         match self {
-            Strategy::Sampling(sampling) => sampling.schedule(threads, preempts),
+            Strategy::Sampling(sampling) => sampling.schedule(threads),
             Strategy::Dfs(dfs) => dfs.schedule(arity, preempts, state()) as usize,
             Strategy::Replay(replay) => replay.answer(arity) as usize,
             Strategy::Bytes(bytes) => bytes.answer(arity) as usize,

@@ -17,7 +17,7 @@ pub(super) struct Pct {
 
 impl Pct {
     pub(super) fn new() -> Self {
-        Pct { priorities: Vec::new(), changes: Vec::new(), depth: DEPTH, steps: 0, steps_max: 64 }
+        Pct { priorities: Vec::new(), changes: Vec::new(), depth: DEPTH, steps: 0, steps_max: 1 }
     }
 
     /// A run ended. `has_learnt`: it is one to learn from.

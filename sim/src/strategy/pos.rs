@@ -5,20 +5,31 @@
 use super::step::Step;
 use super::stream::Stream;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Pos {
+    /// A thread's next step has a priority of its own once in so many, and else that of the one before: 1 is the strategy as published.
+    redraws: u64,
     /// For each thread its next step, and that step's priority.
     next: Vec<(Step, u64)>,
 }
 
 impl Pos {
-    pub(super) fn begin(&mut self) {
+    pub(super) fn new() -> Self {
+        Pos { redraws: 1, next: Vec::new() }
+    }
+
+    pub(super) fn begin(&mut self, redraws: u64) {
+        self.redraws = redraws;
         self.next.clear();
     }
 
     pub(super) fn arrived(&mut self, thread: u32, step: Step, stream: &mut Stream) {
         self.fill(thread, stream);
-        self.next[thread as usize] = (step, stream.next());
+        let (next, priority) = &mut self.next[thread as usize];
+        *next = step;
+        if self.redraws == 1 || stream.below(self.redraws) == 0 {
+            *priority = stream.next();
+        }
     }
 
     pub(super) fn schedule(&mut self, threads: &[u32], stream: &mut Stream) -> usize {
