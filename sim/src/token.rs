@@ -2,7 +2,7 @@
 //!
 //! `glare1:<exhibit>:<subject>:<engine>:<payload>~<check>`. The names are percent-encoded. The payload is
 //! `c<shape>.<deviations>` (the choices that are not 0, after the hash of the run's choice kinds and arities) or, for loom,
-//! `l<shape>.<preemptions>.<firings>.<iteration>`. Deviations are `<distance>` or `<distance>x<answer>` in base 36, joined with
+//! `l<shape>.<preemptions>.<firings>.<iteration>`. Deviations are `<distance>` or `<distance>=<answer>` in base 36, joined with
 //! `-`; an answer of 1 goes unsaid. The check is a hash of everything before it.
 
 use crate::choice::mix;
@@ -120,7 +120,7 @@ impl Token {
                 let mut last = 0;
                 for &(place, answer) in deviations {
                     let distance = base36(place - last);
-                    items.push(if answer == 1 { distance } else { format!("{distance}x{}", base36(answer)) });
+                    items.push(if answer == 1 { distance } else { format!("{distance}={}", base36(answer)) });
                     last = place;
                 }
                 format!("c{shape:08x}.{}", items.join("-"))
@@ -179,7 +179,7 @@ fn run_id(payload: &str) -> Option<RunId> {
         let mut deviations = Vec::new();
         let mut last = 0u64;
         for item in rest.split('-').filter(|item| !item.is_empty()) {
-            let (distance, answer) = item.split_once('x').unwrap_or((item, "1"));
+            let (distance, answer) = item.split_once('=').unwrap_or((item, "1"));
             last = last.checked_add(u64::from_str_radix(distance, 36).ok()?)?;
             deviations.push((last, u64::from_str_radix(answer, 36).ok()?));
         }
@@ -298,6 +298,18 @@ mod tests {
         for token in tokens() {
             assert_eq!(token.to_string().parse(), Ok(token.clone()), "{token}");
             assert!(token.fits_a_line());
+        }
+    }
+
+    #[test]
+    fn every_distance_and_answer_reads_back() {
+        // Past 36^3, so that every digit has stood in each of three places.
+        for number in 0..=36 * 36 * 36 {
+            for deviation in [(number, 1), (number, 2), (1, number + 1)] {
+                let run = RunId::Choices { shape: 0, deviations: vec![deviation, (deviation.0 + 1, 1)] };
+                let token = Token { exhibit: "e".into(), subject: "s".into(), engine: Engine::Shuttle, run };
+                assert_eq!(token.to_string().parse(), Ok(token.clone()), "{token}");
+            }
         }
     }
 

@@ -14,9 +14,12 @@ use std::net::SocketAddr;
 const PORT: u16 = 5_004;
 /// How long the acceptor waits at a time.
 const PATIENCE: Duration = Duration::from_millis(40);
+/// On a machine that stands still for longer the peer is taken for silent, which is one more event.
+const SLOWNESS: Duration = Duration::from_millis(5);
 
 pub(super) fn drive(sources: u32) {
     net::set_link(&Link::in_order()).expect("the engine has links");
+    time::bound_slowness(SLOWNESS);
     task::block_on(async move {
         let peer = Host::new("peer");
         let (here, there) = (SocketAddr::new(Host::current().address(), PORT), SocketAddr::new(peer.address(), PORT));
