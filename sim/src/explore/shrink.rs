@@ -36,7 +36,7 @@ struct Shrinker<'a> {
 impl Shrinker<'_> {
     /// Runs with these choices; keeps the run if it fails in the same way with fewer choices that are not 0.
     fn attempt(&mut self, candidate: Vec<(u64, u64)>) -> bool {
-        if self.tries >= TRIES_MAX || Instant::now() >= self.until {
+        if self.is_over() {
             return false;
         }
         self.tries += 1;
@@ -51,14 +51,19 @@ impl Shrinker<'_> {
         false
     }
 
+    /// A run may have a million choices: without more tries not even their places are to be gone through.
+    fn is_over(&self) -> bool {
+        self.tries >= TRIES_MAX || Instant::now() >= self.until
+    }
+
     /// Delta debugging: leaves out ever smaller chunks until none can go.
     fn remove_chunks(&mut self) {
         let mut chunk = deviations(&self.best.choices).len();
-        while chunk > 0 {
+        while chunk > 0 && !self.is_over() {
             let mut from = 0;
             loop {
                 let current = deviations(&self.best.choices);
-                if from >= current.len() {
+                if from >= current.len() || self.is_over() {
                     break;
                 }
                 let mut candidate = current.clone();
@@ -73,9 +78,9 @@ impl Shrinker<'_> {
             };
         }
         // A choice left out can make another needless.
-        if self.tries < TRIES_MAX {
+        if !self.is_over() {
             let mut index = 0;
-            while index < deviations(&self.best.choices).len() {
+            while !self.is_over() && index < deviations(&self.best.choices).len() {
                 let mut candidate = deviations(&self.best.choices);
                 candidate.remove(index);
                 index = if self.attempt(candidate) { 0 } else { index + 1 };
@@ -114,6 +119,9 @@ impl Shrinker<'_> {
     fn lower_answers(&mut self) {
         let mut index = 0;
         while let Some(&(_, answer)) = deviations(&self.best.choices).get(index) {
+            if self.is_over() {
+                break;
+            }
             let lowered = [1, answer / 2, answer.saturating_sub(1)].into_iter().filter(|lower| *lower > 0 && *lower < answer);
             let mut done = true;
             for lower in lowered {

@@ -5,6 +5,9 @@ use super::stream::Stream;
 /// PCT's bug depth unless said otherwise: one less than this many priority changes a run.
 pub(super) const DEPTH: usize = 3;
 
+/// Priorities let who is low starve while time gives who is high always more to do; past so many choices each is as likely.
+const FAIR_AFTER: u64 = 20_000;
+
 #[derive(Debug)]
 pub(super) struct Pct {
     priorities: Vec<u64>,
@@ -45,6 +48,9 @@ impl Pct {
     }
 
     pub(super) fn schedule(&mut self, threads: &[u32], stream: &mut Stream) -> usize {
+        if self.steps > FAIR_AFTER {
+            return stream.below(threads.len() as u64) as usize;
+        }
         let highest = self.highest(threads, stream);
         // The run has asked once more already.
         let change = self.changes.iter().position(|at| *at + 1 == self.steps);
