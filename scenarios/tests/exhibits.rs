@@ -126,6 +126,14 @@ fn coverage(exhibit: &Exhibit, subject: &Subject, must_see: &MustSee) -> Result<
     let timers: Vec<(String, u64, u64)> = report.coverage.timers().collect();
     let one_sided = if let Timers::BothBut(files) = must_see.timers { files } else { &[] };
     let is_one_sided = |place: &str| one_sided.iter().any(|file| place.starts_with(&format!("{file}:")));
+    // An exception that nothing needs any more would hide the next timer of its file.
+    let is_needed = |file: &str| {
+        let prefix = format!("{file}:");
+        timers.iter().any(|(place, fired, beaten)| place.starts_with(&prefix) && (*fired == 0 || *beaten == 0))
+    };
+    if let Some(file) = one_sided.iter().find(|file| !is_needed(file)) {
+        return Err(format!("the timers of {file} need no exception; {summary}").into());
+    }
     let missing = timers.iter().find(|(place, fired, beaten)| (*fired == 0 || *beaten == 0) && !is_one_sided(place));
     match missing {
         _ if timers.is_empty() != (must_see.timers == Timers::None) => {

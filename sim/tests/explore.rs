@@ -364,3 +364,38 @@ fn without_firings_a_timed_wait_ends_by_its_time_only_where_nothing_else_can_run
     assert_eq!(check(0).verdict, Verdict::Clean);
     assert_eq!(check(1).verdict.detector(), Some(Detector::Panic));
 }
+
+#[test]
+fn several_cores_find_what_one_finds() {
+    let found = |jobs, body: fn()| {
+        let check = Check::new("jobs", "body", Engine::Shuttle).strategy(StrategyName::Random).schedules(5_000);
+        let report = check.jobs(jobs).run(body);
+        assert!(report.token.is_some(), "{}", report.verdict);
+        (report.schedules, report.token, report.trace_hash)
+    };
+    let rare: fn() = || sim::invariant!(sim::rand::below(700) != 37, "one of the numbers");
+    // In one of so many runs two locks are taken in both orders, never at once.
+    let potential: fn() = || {
+        let (a, b) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(0)));
+        let done = Arc::new(Mutex::new(false));
+        let theirs = (Arc::clone(&a), Arc::clone(&b), Arc::clone(&done));
+        let other = thread::spawn(move || {
+            if *theirs.2.lock() && sim::rand::below(100) == 37 {
+                let _b = theirs.1.lock();
+                let _a = theirs.0.lock();
+            }
+        });
+        {
+            let _a = a.lock();
+            let _b = b.lock();
+        }
+        *done.lock() = true;
+        other.join().unwrap();
+    };
+    for body in [rare, potential] {
+        let alone = found(1, body);
+        for jobs in 2..5 {
+            assert_eq!(found(jobs, body), alone, "{jobs} jobs");
+        }
+    }
+}

@@ -83,11 +83,7 @@ pub(super) fn explore(check: &Check, body: &Body, until: Option<Instant>) -> (En
             Ended::Done(done) => {
                 all.schedules += share.counted(done.schedules - 1);
                 all.coverage.add(&done.coverage);
-                for potential in done.potentials {
-                    if all.potentials.iter().all(|known| known.finding.reason != potential.finding.reason) {
-                        all.potentials.push(potential);
-                    }
-                }
+                all.potentials.extend(done.potentials);
                 for site in done.condition_sites {
                     if !all.condition_sites.contains(&site) {
                         all.condition_sites.push(site);
@@ -97,7 +93,14 @@ pub(super) fn explore(check: &Check, body: &Body, until: Option<Instant>) -> (En
             }
         }
     }
+    // The first for each reason, as one worker would have kept them.
     all.potentials.sort_by_key(|potential| potential.index);
+    let mut reasons = Vec::new();
+    all.potentials.retain(|potential| {
+        let is_new = !reasons.contains(&potential.finding.reason);
+        reasons.push(potential.finding.reason.clone());
+        is_new
+    });
     match (first, crashed) {
         (Some(run), _) => {
             let schedules = run.index + 1;

@@ -218,8 +218,8 @@ impl Run {
         let picked = match self.options.len() {
             1 => self.options[0],
             _ => {
-                let state = self.strategy.reduces().then(|| self.state(me)).flatten();
-                let value = self.strategy.schedule(&self.options, preempts, || state);
+                let state = self.state(me);
+                let value = self.strategy.schedule(&self.options, preempts, state);
                 let arity = self.options.len() as u64;
                 self.push_choice(Choice { kind: Kind::Schedule, arity, value: value as u64, preempts });
                 self.options[value]

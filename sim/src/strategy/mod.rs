@@ -35,7 +35,7 @@ pub enum StrategyName {
     Pos,
     /// A selectively uniform random walk: even over the orders of what happens to some objects (Zhao et al., ASPLOS 2025).
     Surw,
-    /// Each run draws which of the others that sample it is picked by, how likely time and the network are to interfere, and which
+    /// Each run draws which of pct, pos and surw picks it, and in which manner, how likely time and the network are to interfere, and which
     /// faults the network has.
     Swarm,
     /// Every sequence of answers, depth first, but of runs that differ only in the order of steps that do not conflict one. For
@@ -156,13 +156,14 @@ impl Strategy {
         true
     }
 
-    /// Picks among `threads`, the first of which is the dull answer. `state` names all that the steps so far have led to, for who asks.
+    /// Picks among `threads`, the first of which is the dull answer. `state` names all that the steps so far have led to, where that
+    /// is known.
     #[inline]
-    pub(crate) fn schedule(&mut self, threads: &[u32], preempts: bool, state: impl FnOnce() -> Option<u64>) -> usize {
+    pub(crate) fn schedule(&mut self, threads: &[u32], preempts: bool, state: Option<u64>) -> usize {
         let arity = threads.len() as u64;
         match self {
             Strategy::Sampling(sampling) => sampling.schedule(threads),
-            Strategy::Dfs(dfs) => dfs.schedule(arity, preempts, state()) as usize,
+            Strategy::Dfs(dfs) => dfs.schedule(arity, preempts, state) as usize,
             Strategy::Replay(replay) => replay.answer(arity) as usize,
             Strategy::Bytes(bytes) => bytes.answer(arity) as usize,
         }
@@ -256,7 +257,7 @@ mod tests {
         assert_eq!(bytes.choose_with_odds(Kind::Input, 3, Chance::NEVER), 2);
         assert_eq!(bytes.choose(Kind::Input, 1 << 32), 1 << 31);
         assert_eq!([bytes.choose(Kind::Input, 9), bytes.choose(Kind::Timer, 2)], [0, 0]);
-        assert_eq!(bytes.schedule(&[3, 4], true, || None), 0);
+        assert_eq!(bytes.schedule(&[3, 4], true, None), 0);
     }
 
     #[test]
@@ -284,7 +285,7 @@ mod tests {
                     let more = dfs.begin(index);
                     if more {
                         (0..4).for_each(|_| {
-                            dfs.schedule(&[0, 1], true, || None);
+                            dfs.schedule(&[0, 1], true, None);
                         });
                     }
                     more
@@ -333,7 +334,7 @@ mod tests {
                 for index in 0..5 {
                     assert!(strategy.begin(index));
                     for _ in 0..50 {
-                        let thread = strategy.schedule(&[0, 1, 2], true, || None);
+                        let thread = strategy.schedule(&[0, 1, 2], true, None);
                         strategy.happens(thread as u32);
                         let object = Some(thread as u32 % 2);
                         strategy.arrived(thread as u32, Step { object, writes: true, class: object });
