@@ -204,6 +204,14 @@ mod tests {
     use clap::CommandFactory;
 
     #[test]
+    fn parts_count_from_one() {
+        assert_eq!(partition("2/8"), Ok(Partition { part: 2, of: 8 }));
+        for wrong in ["", "1", "0/2", "3/2", "1/0", "-1/2", "a/b", "1/2/3"] {
+            assert!(partition(wrong).is_err_and(|error| error.contains(wrong)), "{wrong}");
+        }
+    }
+
+    #[test]
     fn the_command_line_is_sound() {
         Arguments::command().debug_assert();
     }

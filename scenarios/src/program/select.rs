@@ -101,3 +101,29 @@ pub(crate) fn find_on(subject: &Subject, engine: Engine) -> Result<&On, Failure>
         Failure::Usage(format!("{} does not run on {engine}, but on {}", subject.name, engines.join(" and ")))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_check_is_in_one_part() {
+        let exhibits = crate::exhibits();
+        let names = |partition| {
+            let wanted = RunArguments { partition, ..RunArguments::default() };
+            let selected = select(&exhibits, &wanted).map_err(|error| error.to_string())?;
+            let name = |check: Selected| format!("{}/{} on {}", check.row.exhibit, check.row.subject, check.engine);
+            Ok::<Vec<String>, String>(selected.into_iter().map(name).collect())
+        };
+        let mut all = names(None).expect("everything is something");
+        all.sort();
+        for of in [1, 2, 3, 7, all.len()] {
+            let parts = (1..=of).map(|part| names(Some(Partition { part, of })).expect("there is one for each part"));
+            let mut together: Vec<String> = parts.flatten().collect();
+            together.sort();
+            assert_eq!(together, all, "{of} parts");
+        }
+        let of = all.len() + 1;
+        assert!(names(Some(Partition { part: of, of })).is_err());
+    }
+}
