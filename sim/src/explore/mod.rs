@@ -10,6 +10,7 @@ pub(crate) mod turmoil;
 mod watchdog;
 
 pub(crate) use carrier::{Native, carry, start};
+pub use shrink::Shrinking;
 
 use crate::choice::{Choice, preemptions, shape};
 use crate::coverage::Coverage;
@@ -267,13 +268,20 @@ impl Check {
             return report;
         }
         let coverage = std::mem::take(&mut found.coverage);
-        if self.shrink && self.engine != Engine::Loom && found.finding.detector != Detector::Nondeterminism {
-            found = shrink::shrink(self, &body, found, learnt);
+        let (mut bounds, mut shrinking) = (self.bounds, None);
+        if self.shrink && found.finding.detector != Detector::Nondeterminism {
+            let (shrunk, within, tried) = shrink::shrink(self, &body, found, learnt);
+            (found, bounds, shrinking) = (shrunk, within, Some(tried));
         }
         let mut report = self.report(Verdict::Caught(found.finding.clone()), schedules, began);
-        report.token = Some(self.token(&found));
+        report.token = Some(self.token(&found, bounds));
+        report.shrinking = shrinking;
         report.trace_hash = Some(found.hash);
-        report.preemptions = (self.engine != Engine::Loom).then(|| preemptions(&found.choices));
+        report.preemptions = match self.engine {
+            // Within fewer nothing like it was found.
+            Engine::Loom => bounds.preemptions.filter(|_| shrinking.is_some_and(|shrinking| shrinking.is_minimal)),
+            _ => Some(preemptions(&found.choices)),
+        };
         report.deviations = deviations(&found.choices);
         report.coverage = coverage;
         report
@@ -348,16 +356,17 @@ impl Check {
             trace_hash: None,
             preemptions: None,
             deviations: Vec::new(),
+            shrinking: None,
             coverage: Coverage::default(),
             wall: began.elapsed(),
         }
     }
 
-    fn token(&self, found: &Found) -> Token {
+    fn token(&self, found: &Found, bounds: Bounds) -> Token {
         let token = |run| Token { exhibit: self.exhibit.clone(), subject: self.subject.clone(), engine: self.engine, run };
         if self.engine == Engine::Loom {
             let shape = fold(found.hash);
-            return token(RunId::Iteration { shape, bounds: self.bounds, iteration: found.index + 1 });
+            return token(RunId::Iteration { shape, bounds, iteration: found.index + 1 });
         }
         token(RunId::Choices { shape: shape(&found.choices), deviations: deviations(&found.choices) })
     }
@@ -537,10 +546,12 @@ pub struct Report {
     pub token: Option<Token>,
     /// The hash of every step of the failing run.
     pub trace_hash: Option<u64>,
-    /// How often the failing run took the processor from a thread that could go on.
+    /// How often the failing run took the processor from a thread that could go on. On loom: the bound that it takes, if that is known.
     pub preemptions: Option<u32>,
     /// The failing run's choices that are not 0.
     pub deviations: Vec<(u64, u64)>,
+    /// How the failing run was shrunk, if it was.
+    pub shrinking: Option<Shrinking>,
     /// What all the runs together saw.
     pub coverage: Coverage,
     /// How long it took.
