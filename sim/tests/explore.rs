@@ -399,3 +399,14 @@ fn several_cores_find_what_one_finds() {
         }
     }
 }
+
+#[test]
+fn a_foreign_thread_is_told_what_it_lacks() {
+    let report = Check::new("foreign_thread", "body", Engine::Shuttle).schedules(1).run(|| {
+        let lock = Arc::new(Mutex::new(()));
+        let payload = std::thread::spawn(move || drop(lock.lock())).join().unwrap_err();
+        let message = payload.downcast_ref::<String>().map(String::as_str).or(payload.downcast_ref::<&str>().copied());
+        sim::invariant!(message.is_some_and(|message| message.contains("`sim::thread::spawn`")), "it says what to use");
+    });
+    assert_eq!(report.verdict, Verdict::Clean, "{}", report.verdict);
+}

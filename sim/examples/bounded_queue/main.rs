@@ -1,7 +1,7 @@
 //! A queue of bounded length between threads, with an end: `buggy.rs` as it is often written, `fixed.rs` as it should be.
 //!
 //! `cargo run -p glare-sim --example bounded_queue` runs the fixed one for real, on the machine's own threads. With `-- buggy` at its end
-//! it runs the other one, which may hang, or may not: that is why there are checks. They are in `checks.rs`, and
+//! it runs the other one, which may hang and hardly ever does: that is why there are checks. They are in `checks.rs`, and
 //! `cargo test -p glare-sim --features loom,shuttle --example bounded_queue` runs them.
 
 mod buggy;

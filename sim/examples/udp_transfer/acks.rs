@@ -11,7 +11,6 @@ pub(crate) trait Acks: Send + 'static {
 
 /// The acknowledgement with the bug: there is one packet at a time, so which one is meant seems plain. But a packet that was sent again is
 /// acknowledged twice, and the second comes while the next packet is on its way.
-#[cfg_attr(not(test), expect(dead_code, reason = "only the checks are so bold as to use it"))]
 pub(crate) struct Bare;
 
 impl Acks for Bare {

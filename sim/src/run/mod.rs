@@ -337,10 +337,13 @@ pub(crate) fn set_me(thread: u32) {
     CURRENT.set(thread);
 }
 
+const NO_RUN: &str =
+    "a primitive of a run was used where none goes on: by a thread that is not of `sim::thread::spawn`, or after its run";
+
 /// Looks at the run of this OS thread.
 #[inline]
 pub(crate) fn with<R>(f: impl FnOnce(&mut Run) -> R) -> R {
-    RUN.with_borrow_mut(|run| f(run.as_mut().expect("a modelled primitive is used only while a run goes on")))
+    RUN.with_borrow_mut(|run| f(run.as_mut().expect(NO_RUN)))
 }
 
 pub(crate) fn try_with<R>(f: impl FnOnce(&mut Run) -> R) -> Option<R> {
