@@ -397,6 +397,37 @@ fn an_atomic_is_updated_by_one_at_a_time() {
 }
 
 #[test]
+fn a_wait_for_a_condition_has_a_time() {
+    on_each("wait_while_for", || {
+        let pair = Arc::new((Mutex::new(false), Condvar::new()));
+        let theirs = Arc::clone(&pair);
+        let short = Duration::from_millis(1);
+        with_other(
+            move || {
+                *theirs.0.lock() = true;
+                theirs.1.notify_one();
+            },
+            || {
+                let mut came = pair.0.lock();
+                let wait = pair.1.wait_while_for(&mut came, |came| !*came, short);
+                invariant!(*came != wait.timed_out(), "it has come, or the time was up");
+                let (mut looks, wait) = (0, pair.1.wait_while_for(&mut came, |_| false, short));
+                invariant!(!wait.timed_out(), "nothing was waited for");
+                let wait = pair.1.wait_while_for(
+                    &mut came,
+                    |_| {
+                        looks += 1;
+                        true
+                    },
+                    short,
+                );
+                invariant!(wait.timed_out() && looks >= 2, "it is looked at once more when the time is up");
+            },
+        );
+    });
+}
+
+#[test]
 fn moments_are_told_apart() {
     let (early, late) = (Instant::from_origin(Duration::from_secs(2)), Instant::from_origin(Duration::from_secs(5)));
     assert_eq!((late.duration_since(early), early.duration_since(late)), (Duration::from_secs(3), Duration::ZERO));
