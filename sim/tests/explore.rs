@@ -410,3 +410,17 @@ fn a_foreign_thread_is_told_what_it_lacks() {
     });
     assert_eq!(report.verdict, Verdict::Clean, "{}", report.verdict);
 }
+
+#[test]
+fn a_lock_from_outside_of_the_run_is_refused() {
+    for engine in [Engine::Shuttle, Engine::Loom] {
+        let lock = Arc::new(Mutex::new(()));
+        let report = Check::new("outside", "body", engine).schedules(1).run(move || drop(lock.lock()));
+        let told = report.verdict.to_string();
+        assert!(told.contains("outside of the run") && told.contains("used at tests/explore.rs"), "{engine}: {told}");
+    }
+    // For real there is no run.
+    let lock = Arc::new(Mutex::new(()));
+    let report = Check::new("outside", "body", Engine::Real).schedules(1).run(move || drop(lock.lock()));
+    assert_eq!(report.verdict, Verdict::Clean, "{}", report.verdict);
+}
