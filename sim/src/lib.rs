@@ -49,7 +49,7 @@ pub mod trace;
 #[cfg(feature = "model")]
 pub mod verdict;
 
-pub use engine::{Engine, Primitive, UnknownEngine, Unsupported, current as current_engine};
+pub use engine::{Engine, Primitive, UnknownEngine, Unsupported, current as current_engine, in_production};
 #[cfg(feature = "model")]
 pub use explore::model;
 pub use operation::{Operation, operation};

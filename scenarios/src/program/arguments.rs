@@ -20,6 +20,8 @@ use std::time::Duration;
   glare run retransmit-join --engine shuttle
   glare run --partition 2/8 --junit report.xml
   glare replay TOKEN --pcap call.pcapng
+  glare shrink TOKEN
+  glare token fuzz/artifacts/session_close/crash-5f1c
   glare call --media 127.0.0.1:5004 --dtls active --record heard.wav
 
 Exit codes: 0 all as expected, 1 something was not, 2 wrong usage."
@@ -49,6 +51,19 @@ pub(crate) enum Command {
         /// How many lines the timeline has at the most; the middle is left out.
         #[arg(long, value_parser = clap::value_parser!(u32).range(3..=10_000_000), value_name = "N")]
         lines: Option<u32>,
+    },
+    /// Shrinks the run of a token: fewer choices, fewer preemptions, a shorter run. Prints what it came to, and its token last.
+    Shrink {
+        /// As `glare run` printed it.
+        token: String,
+    },
+    /// Turns a file that a fuzzer found into a token, shrunk.
+    Token {
+        /// As libFuzzer wrote it.
+        file: PathBuf,
+        /// The target that it was found by; the name of the file's folder if not said.
+        #[arg(long, value_name = "TARGET")]
+        target: Option<String>,
     },
     /// Calls a real peer: a tone, a file or an echo in, a WAV out; protected by DTLS-SRTP or SDES, or in clear.
     #[command(after_help = CALL_HELP)]

@@ -1,6 +1,6 @@
 //! `glare replay`.
 
-use super::select::{find_exhibit, find_on, find_subject};
+use super::select::{find_exhibit, find_on, find_subject, replayable};
 use super::{Failure, capture, choices_folder};
 use sim::Engine;
 use sim::explore::{ReplayError, TIMELINE_LINES};
@@ -12,7 +12,7 @@ pub(crate) fn replay(text: &str, pcap: Option<&Path>, lines: Option<u32>) -> Res
     let usage = |error: &dyn std::error::Error| Failure::Usage(error.to_string());
     let token: Token = text.parse().map_err(|error| usage(&error))?;
     let token = token.resolve(&choices_folder()).map_err(|error| usage(&error))?;
-    let exhibits = crate::exhibits();
+    let exhibits = replayable();
     let exhibit = find_exhibit(&exhibits, &token.exhibit)?;
     let subject = find_subject(exhibit, &token.subject)?;
     let on = find_on(subject, token.engine)?;

@@ -9,6 +9,7 @@ mod shrink;
 pub(crate) mod turmoil;
 mod watchdog;
 
+pub use crate::run::{ORDERS, Orders};
 pub(crate) use carrier::{Native, carry, start};
 pub use shrink::Shrinking;
 
@@ -241,6 +242,7 @@ impl Check {
             trace: None,
             index: progress.schedules().saturating_sub(1),
             coverage: Coverage::default(),
+            orders: None,
             inconclusive: false,
             misfit: None,
         }
@@ -267,7 +269,7 @@ impl Check {
             report.coverage = found.coverage;
             return report;
         }
-        let coverage = std::mem::take(&mut found.coverage);
+        let (coverage, orders) = (std::mem::take(&mut found.coverage), found.orders.take());
         let (mut bounds, mut shrinking) = (self.bounds, None);
         if self.shrink && found.finding.detector != Detector::Nondeterminism {
             let (shrunk, within, tried) = shrink::shrink(self, &body, found, learnt);
@@ -283,7 +285,7 @@ impl Check {
             _ => Some(preemptions(&found.choices)),
         };
         report.deviations = deviations(&found.choices);
-        report.coverage = coverage;
+        (report.coverage, report.orders) = (coverage, orders);
         report
     }
 
@@ -308,6 +310,7 @@ impl Check {
         let mut report = self.report(verdict, done.schedules, began);
         report.exhaustive = done.exhausted;
         report.coverage = done.coverage;
+        report.orders = done.last.and_then(|last| last.orders);
         report
     }
 
@@ -358,6 +361,7 @@ impl Check {
             deviations: Vec::new(),
             shrinking: None,
             coverage: Coverage::default(),
+            orders: None,
             wall: began.elapsed(),
         }
     }
@@ -376,10 +380,19 @@ impl Check {
     /// # Errors
     /// [`ReplayError`] if the body no longer makes the run that the token was taken from.
     pub fn replay(&self, token: &Token, record: bool, body: impl Fn() + Send + Sync + 'static) -> Result<Replay, ReplayError> {
-        let body: Body = Arc::new(body);
+        let found = self.find_again(token, record, &(Arc::new(body) as Body))?;
+        let schedules = match token.run {
+            RunId::Iteration { iteration, .. } => iteration,
+            _ => 1,
+        };
+        Ok(Replay::of(found, schedules))
+    }
+
+    /// The run of `token`.
+    fn find_again(&self, token: &Token, record: bool, body: &Body) -> Result<Found, ReplayError> {
         let (found, wanted) = match &token.run {
             RunId::Choices { shape: wanted, deviations } => {
-                let found = self.replay_choices(&body, deviations.clone(), record, Learnt::default())?;
+                let found = self.replay_choices(body, deviations.clone(), record, Learnt::default())?;
                 if let Some(misfit) = &found.misfit {
                     return Err(ReplayError::Changed { why: misfit.clone() });
                 }
@@ -391,7 +404,7 @@ impl Check {
                 let progress = Arc::new(Progress::default());
                 let plan = Plan::Iteration { iteration: *iteration, record };
                 let strategy = Strategy::none();
-                let found = match check.launch(plan, strategy, body, &progress, Learnt::default()) {
+                let found = match check.launch(plan, strategy, Arc::clone(body), &progress, Learnt::default()) {
                     Ended::Found(found) => *found,
                     Ended::Done(done) => match done.potentials.into_iter().next().or(done.last.map(|last| *last)) {
                         Some(last) => last,
@@ -415,18 +428,14 @@ impl Check {
             let why = format!("expected a run of shape {:08x}, got {:08x}", wanted.0, wanted.1);
             return Err(ReplayError::Changed { why });
         }
-        let schedules = match token.run {
-            RunId::Iteration { iteration, .. } => iteration,
-            _ => 1,
-        };
-        Ok(Replay::of(found, schedules))
+        Ok(found)
     }
 
     /// Runs one schedule in which each of `bytes` answers a choice, and every choice after the last is the dull one: what a fuzzer drives.
-    /// What is found is not shrunk, which is for who looks at it.
+    /// The report tells in which order threads did what, which is what a fuzzer is to be told.
     pub fn run_bytes(&self, bytes: &[u8], body: impl Fn() + Send + Sync + 'static) -> Report {
         let began = Instant::now();
-        let once = Check { schedules: Some(1), shrink: false, ..self.clone() };
+        let once = Check { schedules: Some(1), ..self.clone() };
         let plan = Plan::Explore { schedules: Some(1), until: None, share: Share::whole() };
         let strategy = Strategy::Bytes(crate::strategy::Bytes::new(bytes));
         let (body, progress): (Body, _) = (Arc::new(body), Arc::new(Progress::default()));
@@ -435,6 +444,39 @@ impl Check {
             Ended::Done(done) => once.conclude(body, *done, began),
             Ended::Crashed(why) => once.report(Verdict::Crashed(why), 1, began),
         }
+    }
+
+    /// Runs exactly the run of `token` and reports it as one that was found just now: shrunk, with a token of its own. On loom the body is
+    /// explored again within fewer preemptions.
+    ///
+    /// # Errors
+    /// [`ReplayError`] if the body no longer makes the run that the token was taken from.
+    pub fn shrink_token(&self, token: &Token, body: impl Fn() + Send + Sync + 'static) -> Result<Report, ReplayError> {
+        let (began, body): (_, Body) = (Instant::now(), Arc::new(body));
+        let found = self.find_again(token, false, &body)?;
+        let bounds = if let RunId::Iteration { bounds, .. } = token.run { bounds } else { self.bounds };
+        Ok(Check { bounds, ..self.clone() }.report_run(body, found, began))
+    }
+
+    /// Runs the run whose choices are these, and reports it as one that was found just now: shrunk, with a token.
+    ///
+    /// # Errors
+    /// [`ReplayError::Crashed`] if it did not end.
+    pub fn run_deviations(
+        &self,
+        deviations: &[(u64, u64)],
+        body: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Report, ReplayError> {
+        let (began, body): (_, Body) = (Instant::now(), Arc::new(body));
+        let found = self.replay_choices(&body, deviations.to_vec(), false, Learnt::default())?;
+        Ok(self.report_run(body, found, began))
+    }
+
+    fn report_run(&self, body: Body, found: Found, began: Instant) -> Report {
+        if found.is_a_failure() {
+            return self.explain(body, found, 1, began, Learnt::default());
+        }
+        self.report(Verdict::Clean, 1, began)
     }
 
     /// Runs one schedule by the strategy and the seed, and returns it, whatever comes of it: for tests of determinism.
@@ -489,6 +531,13 @@ impl Check {
             }
         }
         self.report(Verdict::Clean, schedules, began)
+    }
+}
+
+impl Found {
+    /// A run in which nothing was found comes without a reason.
+    fn is_a_failure(&self) -> bool {
+        !self.finding.reason.is_empty()
     }
 }
 
@@ -554,6 +603,8 @@ pub struct Report {
     pub shrinking: Option<Shrinking>,
     /// What all the runs together saw.
     pub coverage: Coverage,
+    /// In which order threads did what to what they share, for [`Check::run_bytes`].
+    pub orders: Option<Box<Orders>>,
     /// How long it took.
     pub wall: Duration,
 }
@@ -576,10 +627,8 @@ pub struct Replay {
 
 impl Replay {
     fn of(found: Found, schedules: u64) -> Replay {
-        // A run in which nothing was found comes without a reason.
-        let caught = !found.finding.reason.is_empty();
         Replay {
-            verdict: if caught { Verdict::Caught(found.finding) } else { Verdict::Clean },
+            verdict: if found.is_a_failure() { Verdict::Caught(found.finding) } else { Verdict::Clean },
             trace_hash: found.hash,
             choices: found.choices,
             schedules,

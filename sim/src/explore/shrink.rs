@@ -93,7 +93,7 @@ impl Shrinker<'_> {
         }
         self.tries += 1;
         let Ok(found) = self.check.replay_choices(self.body, candidate, false, self.learnt.clone()) else { return false };
-        self.failures += u32::from(!found.finding.reason.is_empty());
+        self.failures += u32::from(found.is_a_failure());
         let is_better = self.is_the_same(&found) && cost(&found) < cost(&self.best);
         if is_better {
             self.best = found;
