@@ -1,6 +1,8 @@
 //! The command line.
 
 use super::call::{ANSWER_HELP, AnswerArguments, CALL_HELP, CallArguments};
+use super::fuzz::FUZZ_HELP;
+use super::fuzz::FuzzArguments;
 use clap::{Args, Parser, Subcommand};
 use sim::{Engine, StrategyName};
 use std::path::PathBuf;
@@ -21,6 +23,7 @@ use std::time::Duration;
   glare run --partition 2/8 --junit report.xml
   glare replay TOKEN --pcap call.pcapng
   glare shrink TOKEN
+  glare fuzz --for 8h
   glare token fuzz/artifacts/session_close/crash-5f1c
   glare call --media 127.0.0.1:5004 --dtls active --record heard.wav
 
@@ -57,6 +60,19 @@ pub(crate) enum Command {
         /// As `glare run` printed it.
         token: String,
     },
+    /// Fuzzes every target in turn, and keeps, minimises, de-duplicates and shrinks what comes of it.
+    #[command(after_help = FUZZ_HELP)]
+    Fuzz(FuzzArguments),
+    /// A program that ends with this one's standard input: what `fuzz` starts.
+    #[command(hide = true)]
+    Guard {
+        program: PathBuf,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// What a fuzzer's file comes to, to standard output: what `fuzz` starts.
+    #[command(hide = true)]
+    Triage { target: String, file: PathBuf },
     /// Turns a file that a fuzzer found into a token, shrunk.
     Token {
         /// As libFuzzer wrote it.

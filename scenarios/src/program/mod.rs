@@ -3,6 +3,7 @@
 mod arguments;
 mod call;
 mod capture;
+mod fuzz;
 mod hashes;
 mod junit;
 mod names;
@@ -22,6 +23,7 @@ use clap::Parser;
 use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Everything was as expected.
 const AS_EXPECTED: u8 = 0;
@@ -33,6 +35,14 @@ const WRONG_USAGE: u8 = 2;
 /// Where the choices of a token that is too long for a line are kept.
 pub(crate) fn choices_folder() -> PathBuf {
     PathBuf::from("glare-choices")
+}
+
+/// Set by Ctrl-C.
+pub(crate) fn interrupted_flag() -> Result<&'static AtomicBool, Failure> {
+    static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+    ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::SeqCst))
+        .map_err(|error| Failure::System(format!("Ctrl-C could not be waited for: {error}")))?;
+    Ok(&INTERRUPTED)
 }
 
 /// Why a command did not do what it was to do.
@@ -59,6 +69,9 @@ pub fn main() -> ExitCode {
         Command::List { json } => run::list(json.as_deref()),
         Command::Run(wanted) => run::run(&wanted),
         Command::Replay { token, pcap, lines } => replay::replay(&token, pcap.as_deref(), lines),
+        Command::Fuzz(wanted) => fuzz::fuzz(&wanted),
+        Command::Guard { program, arguments } => return fuzz::guard(&program, &arguments),
+        Command::Triage { target, file } => fuzz::triage(&target, &file),
         Command::Shrink { token } => shrink::shrink(&token),
         Command::Token { file, target } => shrink::token(&file, target.as_deref()),
         Command::Call(arguments) => call::call(&arguments),

@@ -3,7 +3,7 @@
 use super::arguments::RunArguments;
 use super::select::{self, Selected};
 use super::whole_file::WholeFile;
-use super::{Failure, Row, junit, table, worker};
+use super::{Failure, Row, interrupted_flag, junit, table, worker};
 use sim::Engine;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
@@ -59,13 +59,6 @@ pub(crate) fn run(wanted: &RunArguments) -> Result<bool, Failure> {
         junit.write(&junit::report(&done, missing, began.elapsed())?)?;
     }
     Ok(missing == 0 && done.iter().all(Row::is_as_expected))
-}
-
-fn interrupted_flag() -> Result<&'static AtomicBool, Failure> {
-    static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-    ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::SeqCst))
-        .map_err(|error| Failure::System(format!("Ctrl-C could not be waited for: {error}")))?;
-    Ok(&INTERRUPTED)
 }
 
 /// Runs the checks, `jobs` at once and each on so many cores, the long ones first. A row for each that ended.
