@@ -57,7 +57,7 @@ pub fn main() -> ExitCode {
     let result = match arguments.command.unwrap_or_default() {
         Command::List { json } => run::list(json.as_deref()),
         Command::Run(wanted) => run::run(&wanted),
-        Command::Replay { token, pcap, lines } => replay::replay(&token, pcap.as_deref(), lines),
+        Command::Replay(wanted) => replay::replay(&wanted),
         Command::Call(arguments) => call::call(&arguments),
         Command::Answer(arguments) => call::answer(&arguments),
         Command::Check(check) => worker::work(&check),
