@@ -42,8 +42,16 @@ fn rendered(folder: &Folder, token: &str, asked: &str) -> Option<String> {
     let address = format!("file://{}#{asked}", file.display());
     let profile = format!("--user-data-dir={}", folder.0.join("profile").display());
     let browsers = ["chromium", "chromium-browser", "google-chrome"];
-    let arguments =
-        ["--headless", "--no-sandbox", "--disable-gpu", "--window-size=1400,900", "--enable-logging=stderr", &profile, "--dump-dom", &address];
+    let arguments = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--window-size=1400,900",
+        "--enable-logging=stderr",
+        &profile,
+        "--dump-dom",
+        &address,
+    ];
     let started = browsers.iter().find_map(|browser| Command::new(browser).args(arguments).output().ok());
     let Some(output) = started else {
         println!("SKIPPED the page in a browser: none of {} is here", browsers.join(", "));
@@ -85,14 +93,17 @@ fn packets_are_arrows_between_the_lanes_of_hosts() {
     let folder = Folder::new("packets");
     let token = token(&["run", "retransmit-join", "--subject", "patched-86b7dd4", "--engine", "shuttle"]);
     let Some(dom) = rendered(&folder, &token, "") else { return };
-    assert!(elements(&dom, "host-name", "data-host=\"main\"") == 1 && elements(&dom, "host-name", "data-host=\"peer\"") == 1, "{dom}");
+    assert!(
+        elements(&dom, "host-name", "data-host=\"main\"") == 1 && elements(&dom, "host-name", "data-host=\"peer\"") == 1,
+        "{dom}"
+    );
     assert!(elements(&dom, "packet arrow plain", "data-packet") >= 4, "{dom}");
     assert_eq!(elements(&dom, "packet arrow lost", "data-packet"), 1, "one is lost: {dom}");
     assert_eq!(elements(&dom, "cross", "<line"), 4, "two lines of its cross, and two of the legend's: {dom}");
     assert_eq!(elements(&dom, "cycle-edge", ""), 2, "{dom}");
     // On virtual time the same run has what time it is.
     let Some(dom) = rendered(&folder, &token, "time") else { return };
-    assert!(dom.contains(">500.00<") || dom.contains(">500.0<") || dom.contains(">500<"), "{dom}");
+    assert!(dom.contains(">1000<"), "{dom}");
     assert!(elements(&dom, "packet arrow plain", "data-packet") >= 4, "{dom}");
 }
 
@@ -136,7 +147,8 @@ fn a_difference_names_the_choice_and_fits_a_screen() {
     let output = glare(&["replay", &token, "--diff", "dull"]);
     let text = stdout(&output);
     assert!(output.status.success() && text.lines().count() < 60, "{text}");
-    for says in ["they part at choice", "the packet is lost", "the packet is not lost", "right: clean", "left: caught: deadlock"] {
+    for says in ["they part at choice", "the packet is lost", "the packet is not lost", "right: clean", "left: caught: deadlock"]
+    {
         assert!(text.contains(says), "{says}: {text}");
     }
     let wrong = glare(&["replay", &token, "--diff", "glare1:canary:abba:shuttle:cdf8a2753.2~8830"]);

@@ -115,7 +115,8 @@ impl Run {
                         lock(to.lock),
                         place(to.site)
                     ));
-                    let involved = |deed, held: &Held| self.involved(*thread, deed, Obj { run: self.epoch, id: held.lock }, held.site);
+                    let involved =
+                        |deed, held: &Held| self.involved(*thread, deed, Obj { run: self.epoch, id: held.lock }, held.site);
                     finding = finding.involving(involved(Deed::Holds, from)).involving(involved(Deed::WaitsFor, to));
                 }
                 self.potential_here = Some(finding);

@@ -1,6 +1,6 @@
 //! Who waits for whom: deadlocks, lost wake-ups, and how they are told.
 
-use super::{IDLE_ROUNDS_MAX, Obj, Run, STEPS_MAX, Site, State, WaitFor};
+use super::{IDLE_ROUNDS_MAX, Nature, Obj, Run, STEPS_MAX, Site, State, WaitFor};
 #[cfg(feature = "loom")]
 use super::{Thread, Wake};
 use crate::awaiting::Awaited;
@@ -191,7 +191,12 @@ impl Run {
     #[cold]
     pub(super) fn record_wait(&mut self, thread: u32) {
         let Some((wait, site)) = self.wait_of(thread) else { return };
+        let awaits = matches!(self.threads[thread as usize].waiting, Some((WaitFor::Wakeup(_), _)));
         let what = match wait {
+            // A task may await what is no lock.
+            WaitFor::Lock(obj) if awaits && self.objects[obj.id as usize].nature != Nature::AsyncLock => {
+                WaitedFor::Wakeup(obj.id)
+            }
             WaitFor::Lock(obj) => WaitedFor::Lock(obj.id),
             WaitFor::Thread(target) => WaitedFor::End(target),
             WaitFor::Wakeup(obj) => WaitedFor::Wakeup(obj.id),

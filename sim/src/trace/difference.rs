@@ -80,10 +80,14 @@ fn common_steps(first: &Trace, second: &Trace) -> usize {
 fn parting(first: (&str, &Replay), second: (&str, &Replay)) -> Vec<String> {
     let choices = [&first.1.choices, &second.1.choices];
     if choices.iter().any(|choices| choices.is_empty()) {
-        return vec!["they part here; there is no choice to name, as an engine chose by itself or nothing was to be chosen".to_owned()];
+        return vec![
+            "they part here; there is no choice to name, as an engine chose by itself or nothing was to be chosen".to_owned(),
+        ];
     }
     let Some(place) = (0..choices[0].len().max(choices[1].len())).find(|&at| choices[0].get(at) != choices[1].get(at)) else {
-        return vec!["they make the same choices and part all the same: the body depends on something that is no choice".to_owned()];
+        return vec![
+            "they make the same choices and part all the same: the body depends on something that is no choice".to_owned(),
+        ];
     };
     let (Some(left), Some(right)) = (choices[0].get(place), choices[1].get(place)) else {
         return vec![format!("they part where one of them has ended, after {place} choices")];

@@ -85,9 +85,7 @@ impl Drawing<'_> {
 
     /// What processes and tracks are called.
     fn names(&self) -> Vec<Value> {
-        let name = |what: &str, pid: u64, tid: u64, name: &str| {
-            json!({ "ph": "M", "name": what, "pid": pid, "tid": tid, "ts": 0, "args": { "name": name } })
-        };
+        let name = |what: &str, pid: u64, tid: u64, name: &str| json!({ "ph": "M", "name": what, "pid": pid, "tid": tid, "ts": 0, "args": { "name": name } });
         let mut names = Vec::new();
         for (host, (its_name, address)) in self.trace.hosts.iter().enumerate() {
             let pid = host as u64 + 1;
@@ -147,7 +145,9 @@ impl Drawing<'_> {
             Lasting::Held(id) => ("lock-held", format!("holds {}", object(id))),
             Lasting::Waiting(WaitedFor::Lock(id)) => ("lock-wait", format!("waits for {}", object(id))),
             Lasting::Waiting(WaitedFor::Wakeup(id)) => ("wait", format!("waits on {}", object(id))),
-            Lasting::Waiting(WaitedFor::End(thread)) => ("wait", format!("waits for the end of {}", self.trace.lane_name(thread))),
+            Lasting::Waiting(WaitedFor::End(thread)) => {
+                ("wait", format!("waits for the end of {}", self.trace.lane_name(thread)))
+            }
             Lasting::Waiting(WaitedFor::Time) => ("wait", "sleeps".to_owned()),
         }
     }

@@ -62,9 +62,8 @@ impl Trace {
                     spans.push(Span { thread: event.thread, what, from: step, to: None, slot, deadline_ns: None });
                 }
                 Op::Unlock => {
-                    let is_it = |place: &usize| {
-                        spans[*place].thread == event.thread && spans[*place].what == Lasting::Held(object)
-                    };
+                    let is_it =
+                        |place: &usize| spans[*place].thread == event.thread && spans[*place].what == Lasting::Held(object);
                     if let Some(position) = open.iter().rposition(is_it) {
                         spans[open.remove(position)].to = Some(step);
                     }

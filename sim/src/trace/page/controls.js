@@ -185,7 +185,7 @@ for (const [id, act] of [["axis-steps", () => setAxis("steps")], ["axis-time", (
   element(id).addEventListener("click", act);
 }
 element("filter-text").addEventListener("input", applyFilters);
-fillSelect("filter-thread", "every thread", [...lanes.map(lane => [String(lane.thread), lane.name]), ...(events.some(isNetwork) ? [[String(run.network), "network"]] : [])]);
+fillSelect("filter-thread", "every thread", [...lanes.map(lane => [String(lane.thread), lane.name + (lane.twice ? ` (thread ${lane.thread})` : "")]), ...(events.some(isNetwork) ? [[String(run.network), "network"]] : [])]);
 const touched = new Set(events.map(event => event[OBJECT_ID]));
 fillSelect("filter-object", "every object", run.objects.filter(([id]) => touched.has(id)).map(([id]) => [String(id), objectLabel(id)]));
 fillSelect("filter-kind", "every kind", [...new Set(run.ops.map(op => op[1]))].sort().map(kind => [kind, kind]));

@@ -143,7 +143,8 @@ fn packets(trace: &Trace, kept: &Kept) -> Vec<Value> {
     let told = ways.iter().filter_map(|way| {
         let found = trace.packets.binary_search_by_key(&way.number, |packet| packet.number).ok()?;
         let packet = &trace.packets[found];
-        let steps = |steps: &[usize]| steps.iter().filter(|step| kept.has(**step)).map(|step| kept.place(*step)).collect::<Vec<_>>();
+        let steps =
+            |steps: &[usize]| steps.iter().filter(|step| kept.has(**step)).map(|step| kept.place(*step)).collect::<Vec<_>>();
         let to_host = trace.hosts.iter().position(|(_, address)| *address == packet.to.ip());
         let bytes: String = packet.bytes.iter().take(PACKET_BYTES_MAX).map(|byte| format!("{byte:02x}")).collect();
         kept.has(way.sent).then(|| {

@@ -3,7 +3,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const view = document.getElementById("view"), world = document.getElementById("world");
 const canvas = document.getElementById("canvas"), names = document.getElementById("names");
 // Runs with so many rows are drawn whole: they can be printed and searched.
-const WHOLE_ROWS = 1500, MARGIN = 600, LABEL_HEIGHT = 13, NAMES_HEIGHT = 42;
+const WHOLE_ROWS = 1500, MARGIN = 600, LABEL_HEIGHT = 13, NAMES_HEIGHT = 42, WAIT_LABEL_EVERY = 440;
 
 function node(name, attributes, text) {
   const made = document.createElementNS(SVG, name);
@@ -24,8 +24,8 @@ function drawNames() {
   names.replaceChildren();
   names.setAttribute("width", layout.width);
   names.setAttribute("height", NAMES_HEIGHT);
-  names.append(node("text", { x: GUTTER - 44, y: 34, class: "small time" }, "ms"));
-  names.append(node("text", { x: GUTTER - 12, y: 34, class: "small number" }, "step"));
+  names.append(node("text", { x: GUTTER - 58, y: 34, class: "small time" }, "ms"));
+  names.append(node("text", { x: GUTTER - 18, y: 34, class: "small number" }, "step"));
   names.append(node("text", { x: layout.textX, y: 34, class: "small" }, "what happens, and where"));
   lanes.forEach((lane, place) => {
     const begins = place === 0 || lanes[place - 1].host !== lane.host;
@@ -61,6 +61,7 @@ function draw() {
   const top = whole ? 0 : Math.max(0, view.scrollTop - MARGIN);
   const bottom = whole ? layout.height : Math.min(layout.height, view.scrollTop + view.clientHeight + MARGIN);
   canvas.style.top = top + "px";
+  canvas.classList.toggle("dense", isDense());
   canvas.setAttribute("width", layout.width);
   canvas.setAttribute("height", Math.max(1, bottom - top));
   canvas.setAttribute("viewBox", `0 ${top} ${layout.width} ${Math.max(1, bottom - top)}`);
@@ -116,7 +117,7 @@ function drawGround(into, top, bottom) {
 function drawRules(into, rows, top, bottom) {
   const rule = (y, text, className) => {
     into.append(node("line", { x1: GUTTER - 4, x2: layout.width, y1: y, y2: y, class: "rule" }));
-    into.append(node("text", { x: GUTTER - 44, y: y + 4, class: "time small " + className }, text));
+    into.append(node("text", { x: GUTTER - 58, y: y + 4, class: "time small " + className }, text));
   };
   if (chosen.axis === "time") {
     const rough = 70 / chosen.pxPerNs, power = 10 ** Math.floor(Math.log10(rough));
@@ -135,10 +136,10 @@ function drawRules(into, rows, top, bottom) {
     if (now === before || y - last < LABEL_HEIGHT) continue;
     last = y;
     if (before === null) {
-      into.append(node("text", { x: GUTTER - 44, y: y + 4, class: "time small" }, milliseconds(now)));
+      into.append(node("text", { x: GUTTER - 58, y: y + 4, class: "time small" }, milliseconds(now)));
     } else {
       into.append(node("line", { x1: 4, x2: layout.width, y1: y - chosen.rowHeight / 2, y2: y - chosen.rowHeight / 2, class: "rule" }));
-      into.append(node("text", { x: GUTTER - 44, y: y + 4, class: "time small passes" }, milliseconds(now)));
+      into.append(node("text", { x: GUTTER - 58, y: y + 4, class: "time small passes" }, milliseconds(now)));
     }
   }
 }
@@ -166,11 +167,12 @@ function drawSpans(into, top, bottom) {
       if (height >= 14 && width >= 7) into.append(node("text", { x: x + width / 2, y: y + 11, class: "bar-label" }, lock.letter));
       continue;
     }
-    const words = span[S_WHAT] === "lock" ? "waits for " + (lock ? lock.letter : "") : span[S_WHAT] === "end" ? "joins " + threadName(span[S_OBJECT])
+    const colours = "wait-label" + involved, words = span[S_WHAT] === "lock" ? "waits for " + (lock ? lock.letter : "") : span[S_WHAT] === "end" ? "joins " + threadName(span[S_OBJECT])
       : span[S_WHAT] === "time" ? "sleeps" : "waits";
-    if (height > words.length * 5.4 + 6) {
-      const middle = { x: x - 4, y: y + Math.min(height, 160) / 2 };
-      into.append(node("text", { x: middle.x, y: middle.y, transform: `rotate(-90 ${middle.x} ${middle.y})`, class: "wait-label" + involved }, words));
+    if (height <= words.length * 5.4 + 6) continue;
+    // Again and again, as of a long wait not all is in view.
+    for (let at = y + Math.min(end - y, 160) / 2; at < Math.min(end, bottom); at += WAIT_LABEL_EVERY) {
+      if (at > top) into.append(node("text", { x: x - 4, y: at, transform: `rotate(-90 ${x - 4} ${at})`, class: colours }, words));
     }
   }
 }
@@ -195,13 +197,27 @@ function drawSpawns(into, rows) {
   }
 }
 
+// So many rows in so little room that heads of arrows would hide them.
+const isDense = () => chosen.axis === "steps" && chosen.rowHeight < 2;
+
 function arrowHead(into, x, y, fromX, fromY, className) {
   const angle = Math.atan2(y - fromY, x - fromX), wing = 0.42, size = 10;
   const at = turn => `${x - size * Math.cos(angle + turn)},${y - size * Math.sin(angle + turn)}`;
   into.append(node("polygon", { points: `${x},${y} ${at(wing)} ${at(-wing)}`, class: className }));
 }
 
+// Labels of packets that would stand on another are left out; each arrow says its packet where the pointer rests.
+let labels = [];
+function drawLabel(into, x, y, className, text, anchor) {
+  const width = text.length * 6.2, left = anchor === "start" ? x : anchor === "end" ? x - width : x - width / 2;
+  const box = { left, right: left + width, top: y - 10, bottom: y + 3 };
+  if (labels.some(other => box.left < other.right && other.left < box.right && box.top < other.bottom && other.top < box.bottom)) return;
+  labels.push(box);
+  into.append(node("text", { x, y, class: "packet-label " + className, style: "text-anchor: " + anchor }, text));
+}
+
 function drawPackets(into, top, bottom) {
+  labels = [];
   for (const packet of run.packets) {
     const from = threadX(events[packet.sent][THREAD]), sentY = stepY(packet.sent);
     const hostLanes = lanes.filter(lane => lane.host === packet.toHost);
@@ -231,7 +247,7 @@ function drawPackets(into, top, bottom) {
       into.append(node("line", { x1: x - 5, x2: x + 5, y1: y - 5, y2: y + 5, class: "cross" }));
       into.append(node("line", { x1: x - 5, x2: x + 5, y1: y + 5, y2: y - 5, class: "cross" }));
       if (chosen.rowHeight >= 12 || chosen.axis === "time") {
-        into.append(node("text", { x: x + side * 10, y: y + 4, class: "packet-label lost", style: `text-anchor: ${side > 0 ? "start" : "end"}` }, packet.number + " lost"));
+        drawLabel(into, x + side * 10, y + 4, "lost", packet.number + " lost", side > 0 ? "start" : "end");
       }
     } else if (packet.arrived.length === 0) {
       const to = target(0), side = Math.sign(to - from) || 1;
@@ -262,11 +278,12 @@ function drawArrow(into, from, y1, to, y2, kind, label, packet, copy) {
   }
   const side = Math.sign(to - from);
   into.append(titled(node("line", { ...attributes, x1: from, y1, x2: to - side * 8, y2 }), tellPacket(packet)));
-  arrowHead(into, to - side * 5, y2, from, y1, "head " + kind);
+  if (!isDense()) arrowHead(into, to - side * 5, y2, from, y1, "head " + kind);
   const steep = Math.abs(y2 - y1) > 3 * Math.abs(to - from);
   if (!steep && (chosen.rowHeight >= 14 || chosen.axis === "time") && Math.abs(to - from) > 50) {
-    const share = 0.5;
-    into.append(node("text", { x: from + (to - from) * share, y: y1 + (y2 - y1) * share - 4, class: "packet-label " + kind }, label));
+    // Between the sender's lane and the next.
+    const share = Math.min(0.5, chosen.laneWidth * 0.5 / Math.abs(to - from));
+    drawLabel(into, from + (to - from) * share, y1 + (y2 - y1) * share - 4, kind, label, "middle");
   }
 }
 
@@ -304,13 +321,15 @@ function drawText(into, row) {
     into.append(node("rect", { x: 0, y: y - 10, width: layout.width, height: 20, class: "selected-row" }));
     if (laneOf.has(event[THREAD])) into.append(node("line", { x1: threadX(event[THREAD]), x2: layout.textX - 6, y1: y, y2: y, class: "guide" }));
   }
-  into.append(node("text", { x: GUTTER - 14, y: y + 4, class: "small number" }, numberOf(index)));
-  const text = node("text", { x: layout.textX, y: y + 4, class: "step-text" + (involvedSteps.has(index) ? " involved" : ""), "data-step": index }, told(event));
-  const site = siteText(event);
-  // A lock's place stands in its letter's legend: what is left is who did what.
+  into.append(node("text", { x: GUTTER - 18, y: y + 4, class: "small number" }, numberOf(index)));
+  const text = node("text", { x: layout.textX, y: y + 4, class: "step-text" + (involvedSteps.has(index) ? " involved" : ""), "data-step": index });
   const lock = event[OBJECT_ID] !== null && locks.get(event[OBJECT_ID]);
-  if (lock && objectText(event) === lock.name) text.textContent = `${threadName(event[THREAD])} ${verb(event)} ${lock.letter} ${lock.name}`;
-  text.append(node("tspan", { class: "small", dx: 8 }, site));
+  if (lock && objectText(event) === lock.name) {
+    text.append(`${threadName(event[THREAD])} ${verb(event)} `, node("tspan", { class: "letter", style: `fill: ${lock.colour}` }, lock.letter), ` ${lock.name}`);
+  } else {
+    text.append(told(event));
+  }
+  text.append(node("tspan", { class: "small", dx: 8 }, siteText(event)));
   for (const choice of deviationAt.get(index) || []) text.append(node("tspan", { class: "small choice", dx: 10 }, "\u25c6 " + choice.text));
   into.append(text);
   const hit = node("rect", { x: 0, y: y - 9, width: layout.width, height: 18, class: "hit", "data-step": index });
@@ -328,7 +347,7 @@ function drawGroup(into, group) {
   }
   const most = [...counts].sort((a, b) => b[1] - a[1]), y = rowY(group[0]);
   const who = most.slice(0, 4).map(([thread, count]) => `${threadName(thread)} ${count}`).join(", ") + (most.length > 4 ? ", ..." : "");
-  into.append(node("text", { x: GUTTER - 14, y: y + 4, class: "small number" }, numberOf(shown[group[0]])));
+  into.append(node("text", { x: GUTTER - 18, y: y + 4, class: "small number" }, numberOf(shown[group[0]])));
   into.append(node("text", { x: layout.textX, y: y + 4, class: "step-text group" + (involved ? " involved" : "") }, `${group.length} steps: ${who}`));
   const hit = node("rect", { x: GUTTER, y: y - 6, width: layout.width - GUTTER, height: LABEL_HEIGHT, class: "hit" });
   hit.addEventListener("click", () => magnify(shown[group[0]]));
@@ -361,7 +380,7 @@ function drawFinding(into) {
     } else {
       const to = threadX(relation.to), side = Math.sign(to - x);
       group.append(node("line", { x1: x, y1: y, x2: to - side * 8, y2: y, class: "relation" }));
-      group.append(node("circle", { cx: x, cy: y, r: 4, class: "relation-head" }));
+      if (!relation.both) group.append(node("circle", { cx: x, cy: y, r: 4, class: "relation-head" }));
       arrowHead(group, to, y, x, y, "relation-head");
       if (relation.both) arrowHead(group, x, y, to, y, "relation-head");
     }

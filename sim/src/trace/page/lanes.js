@@ -28,7 +28,7 @@ const laneOf = new Map();
   order.sort((a, b) => run.threads[a][1] - run.threads[b][1] || a - b);
   for (const thread of order) {
     laneOf.set(thread, lanes.length);
-    lanes.push({ thread, name: threadName(thread), host: run.threads[thread][1] });
+    lanes.push({ thread, name: threadName(thread), host: run.threads[thread][1], twice: run.threads.filter(other => other[0] === threadName(thread)).length > 1 });
   }
 }
 const hasHosts = new Set(lanes.map(lane => lane.host)).size > 1 || run.packets.length > 0 && run.hosts.length > 1;
@@ -44,7 +44,7 @@ for (const span of run.spans) {
     locks.set(span[S_OBJECT], { letter, colour: `hsl(${HUES[place % HUES.length]} 60% 45%)`, name: objectNames.get(span[S_OBJECT]) || "?" });
   }
 }
-const objectLabel = id => (locks.has(id) ? locks.get(id).letter + " " : "") + (objectNames.get(id) || "?");
+const objectLabel = id => locks.has(id) ? `${locks.get(id).letter} (${objectNames.get(id) || "?"})` : objectNames.get(id) || "?";
 
 // When each thread begins, and with which step it ends.
 const lifetimes = new Map();
@@ -105,6 +105,14 @@ const relations = [];
   relations.splice(16);
 }
 
+// The longest text beside the lanes, in characters.
+let longest = 60;
+events.forEach((event, index) => {
+  const choices = (deviationAt.get(index) || []).reduce((length, choice) => length + choice.text.length + 4, 0);
+  longest = Math.max(longest, told(event).length + siteText(event).length + choices + 6);
+});
+for (const relation of relations) longest = Math.max(longest, relation.text.length + relation.site.length + 6);
+
 // What the reader has chosen.
 const chosen = { axis: "steps", rowHeight: 22, pxPerNs: 0, laneWidth: 0, thread: "", object: "", kind: "", text: "", selected: null };
 
@@ -124,7 +132,7 @@ function filter() {
   events.forEach((event, index) => { if (matches(event, index)) shown.push(index); });
 }
 
-const TOP = 14, GUTTER = 104, TEXT_GAP = 22, RELATION_HEIGHT = 24;
+const TOP = 14, GUTTER = 124, TEXT_GAP = 22, RELATION_HEIGHT = 24;
 const layout = { bottom: 0, height: 0, width: 0, textX: 0 };
 const firstNs = events.length ? Math.min(...[0, events.length - 1].map(at => events[at][NOW])) : 0;
 let lastNs = firstNs;
@@ -156,12 +164,12 @@ const threadX = thread => laneX(laneOf.has(thread) ? laneOf.get(thread) : 0);
 
 function arrange(viewWidth, viewHeight) {
   if (chosen.laneWidth === 0) {
-    const room = (viewWidth - GUTTER - 470) / Math.max(1, lanes.length);
+    const room = (viewWidth - GUTTER - Math.min(700, longest * 6.6)) / Math.max(1, lanes.length);
     chosen.laneWidth = Math.max(58, Math.min(150, Math.floor(room)));
   }
   if (chosen.pxPerNs === 0) chosen.pxPerNs = Math.max(200, viewHeight - 120 - relations.length * RELATION_HEIGHT) / Math.max(1, lastNs - firstNs);
   layout.textX = GUTTER + lanes.length * chosen.laneWidth + TEXT_GAP;
-  layout.width = Math.max(viewWidth, layout.textX + 560);
+  layout.width = Math.max(viewWidth, layout.textX + longest * 6.8);
   layout.bottom = (chosen.axis === "time" ? timeY(lastNs) + 12 : TOP + shown.length * chosen.rowHeight) + 4;
   layout.height = layout.bottom + (relations.length ? relations.length * RELATION_HEIGHT + 30 : 20) + 12;
 }

@@ -138,13 +138,7 @@ mod tests {
             engine: crate::Engine::Shuttle,
             run: crate::token::RunId::Digest(1),
         };
-        let replay = Replay {
-            verdict: Verdict::Clean,
-            trace_hash: 0,
-            choices: Vec::new(),
-            schedules: 1,
-            trace: None,
-        };
+        let replay = Replay { verdict: Verdict::Clean, trace_hash: 0, choices: Vec::new(), schedules: 1, trace: None };
         let page = page(&token, &replay);
         let marks = include_str!("page.html").matches("{{").count();
         assert_eq!(marks, 18, "a mark without a text is left out silently");
