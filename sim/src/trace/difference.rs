@@ -175,16 +175,22 @@ fn cell(trace: &Trace, line: &Line<'_>) -> String {
     match line {
         Line::Step(event, verb) => {
             let thread = if event.thread == NETWORK_LANE { "network" } else { trace.lane_name(event.thread) };
-            let told = told(thread, verb, &event.object, &event.site);
+            let object = if event.object_id.is_some() { without_folder(&event.object) } else { event.object.clone() };
+            let told = told(thread, verb, &object, &without_folder(&event.site));
             cut(&format!("{:>9} {told}", milliseconds(event.now_ns)), COLUMN)
         }
         Line::Again { lines, times } => format!("{:>9} ... the last {lines} lines {times} more times ...", ""),
     }
 }
 
+/// A place, or a name that ends with one, without the folder of its file: two columns have little room.
+fn without_folder(text: &str) -> String {
+    let words = text.split(' ').map(|word| word.rsplit('/').next().unwrap_or(word));
+    words.collect::<Vec<_>>().join(" ")
+}
+
 fn told(thread: &str, verb: &str, object: &str, site: &str) -> String {
     let space = if object.is_empty() { "" } else { " " };
-    // A lock is told by where it was made; that this is so is said often enough elsewhere.
     format!("{thread} {verb}{space}{object} ({site})")
 }
 

@@ -145,7 +145,7 @@ function drawLegend() {
   if (run.packets.some(packet => packet.harmed.length && !onlyCopied(packet))) entry(arrow("harmed"), "harmed");
   if (run.packets.some(packet => packet.arrived.length > 1)) entry(arrow("copy"), "copy");
   if (run.deviations.length) entry([node("path", { d: "M 13 1 L 18 6 L 13 11 L 8 6 Z", class: "diamond" })], "a choice that was not dull");
-  if (run.caught) entry([node("circle", { cx: 13, cy: 6, r: 5, class: "ring" })], "part of the " + run.caught);
+  if (involvedSteps.size) entry([node("circle", { cx: 13, cy: 6, r: 5, class: "ring" })], "part of the " + run.caught);
 }
 
 const keys = {
@@ -185,7 +185,7 @@ for (const [id, act] of [["axis-steps", () => setAxis("steps")], ["axis-time", (
   element(id).addEventListener("click", act);
 }
 element("filter-text").addEventListener("input", applyFilters);
-fillSelect("filter-thread", "every thread", [...lanes.map(lane => [String(lane.thread), lane.name + (lane.twice ? ` (thread ${lane.thread})` : "")]), ...(events.some(isNetwork) ? [[String(run.network), "network"]] : [])]);
+fillSelect("filter-thread", "every thread", [...lanes.map(lane => [String(lane.thread), lane.name]), ...(events.some(isNetwork) ? [[String(run.network), "network"]] : [])]);
 const touched = new Set(events.map(event => event[OBJECT_ID]));
 fillSelect("filter-object", "every object", run.objects.filter(([id]) => touched.has(id)).map(([id]) => [String(id), objectLabel(id)]));
 fillSelect("filter-kind", "every kind", [...new Set(run.ops.map(op => op[1]))].sort().map(kind => [kind, kind]));
@@ -200,3 +200,4 @@ applyFilters();
 if (asked.includes("fit")) fit();
 if (run.caught && !asked.includes("top")) toEnd();
 draw();
+view.focus({ preventScroll: true });

@@ -325,7 +325,7 @@ function drawText(into, row) {
   const text = node("text", { x: layout.textX, y: y + 4, class: "step-text" + (involvedSteps.has(index) ? " involved" : ""), "data-step": index });
   const lock = event[OBJECT_ID] !== null && locks.get(event[OBJECT_ID]);
   if (lock && objectText(event) === lock.name) {
-    text.append(`${threadName(event[THREAD])} ${verb(event)} `, node("tspan", { class: "letter", style: `fill: ${lock.colour}` }, lock.letter), ` ${lock.name}`);
+    text.append(`${threadName(event[THREAD])} ${verb(event)} `, node("tspan", { class: "letter", style: `fill: ${lock.ink}` }, lock.letter), ` ${lock.name}`);
   } else {
     text.append(told(event));
   }

@@ -7,7 +7,15 @@ const S_THREAD = 0, S_WHAT = 1, S_OBJECT = 2, S_FROM = 3, S_TO = 4, S_SLOT = 5, 
 
 const events = run.events;
 const isNetwork = event => event[THREAD] === run.network;
-const threadName = thread => thread === run.network ? "network" : run.threads[thread] ? run.threads[thread][0] : "?";
+// Names of threads may come more than once: then their numbers stand behind.
+const timesNamed = new Map();
+for (const [name] of run.threads) timesNamed.set(name, (timesNamed.get(name) || 0) + 1);
+function threadName(thread) {
+  if (thread === run.network) return "network";
+  if (!run.threads[thread]) return "?";
+  const name = run.threads[thread][0];
+  return timesNamed.get(name) > 1 ? `${name} #${thread}` : name;
+}
 const verb = event => run.ops[event[OP]][0];
 const family = event => run.ops[event[OP]][1];
 const opName = event => run.ops[event[OP]][2];
@@ -28,7 +36,7 @@ const laneOf = new Map();
   order.sort((a, b) => run.threads[a][1] - run.threads[b][1] || a - b);
   for (const thread of order) {
     laneOf.set(thread, lanes.length);
-    lanes.push({ thread, name: threadName(thread), host: run.threads[thread][1], twice: run.threads.filter(other => other[0] === threadName(thread)).length > 1 });
+    lanes.push({ thread, name: threadName(thread), host: run.threads[thread][1] });
   }
 }
 const hasHosts = new Set(lanes.map(lane => lane.host)).size > 1 || run.packets.length > 0 && run.hosts.length > 1;
@@ -41,7 +49,7 @@ for (const span of run.spans) {
   if ((span[S_WHAT] === "held" || span[S_WHAT] === "lock") && !locks.has(span[S_OBJECT])) {
     const place = locks.size;
     const letter = String.fromCharCode(65 + place % 26) + (place < 26 ? "" : Math.floor(place / 26));
-    locks.set(span[S_OBJECT], { letter, colour: `hsl(${HUES[place % HUES.length]} 60% 45%)`, name: objectNames.get(span[S_OBJECT]) || "?" });
+    locks.set(span[S_OBJECT], { letter, colour: `hsl(${HUES[place % HUES.length]} 60% 45%)`, ink: `hsl(${HUES[place % HUES.length]} 65% var(--letter))`, name: objectNames.get(span[S_OBJECT]) || "?" });
   }
 }
 const objectLabel = id => locks.has(id) ? `${locks.get(id).letter} (${objectNames.get(id) || "?"})` : objectNames.get(id) || "?";
@@ -82,11 +90,13 @@ const relations = [];
   const parts = run.involved;
   const accesses = parts.filter(part => ["Reads", "Writes", "Uses", "Releases"].includes(part.deed));
   for (const part of parts) {
-    const text = `${part.name} ${part.verb} ${part.object !== null ? objectLabel(part.object) : part.what}`;
+    const isPotential = run.caught === "potential-deadlock", who = threadName(part.thread);
+    const what = part.object !== null ? objectLabel(part.object) : part.other !== null ? threadName(part.other) : part.what;
+    const text = `${who} ${isPotential && part.deed === "WaitsFor" ? "asks for" : part.verb} ${what}`;
     if (part.deed === "WaitsFor") {
       const holders = parts.filter(other => other.deed === "Holds" && other.object === part.object);
       for (const holder of holders) {
-        relations.push({ from: part.thread, to: holder.thread, text: `${text}, held by ${holder.name}`, site: part.site, step: part.step });
+        relations.push({ from: part.thread, to: holder.thread, text: text + (isPotential ? `, and ${threadName(holder.thread)} has them in the other order` : `, held by ${threadName(holder.thread)}`), site: part.site, step: part.step });
       }
       if (holders.length === 0) relations.push({ from: part.thread, to: null, text, site: part.site, step: part.step });
     } else if (part.deed === "Joins") {
@@ -99,7 +109,7 @@ const relations = [];
   }
   accesses.forEach((part, place) => {
     const next = accesses[place + 1];
-    const text = `${part.name} ${part.verb} ${objectLabel(part.object)}`;
+    const text = `${threadName(part.thread)} ${part.verb} ${objectLabel(part.object)}`;
     relations.push({ from: part.thread, to: next ? next.thread : null, text, site: part.site, step: part.step, both: run.caught === "race" });
   });
   relations.splice(16);
@@ -164,7 +174,7 @@ const threadX = thread => laneX(laneOf.has(thread) ? laneOf.get(thread) : 0);
 
 function arrange(viewWidth, viewHeight) {
   if (chosen.laneWidth === 0) {
-    const room = (viewWidth - GUTTER - Math.min(700, longest * 6.6)) / Math.max(1, lanes.length);
+    const room = (viewWidth - GUTTER - Math.min(820, longest * 6.6)) / Math.max(1, lanes.length);
     chosen.laneWidth = Math.max(58, Math.min(150, Math.floor(room)));
   }
   if (chosen.pxPerNs === 0) chosen.pxPerNs = Math.max(200, viewHeight - 120 - relations.length * RELATION_HEIGHT) / Math.max(1, lastNs - firstNs);

@@ -3,6 +3,7 @@
 mod data;
 
 use super::Trace;
+use crate::engine::Engine;
 use crate::explore::Replay;
 use crate::token::Token;
 use crate::verdict::Verdict;
@@ -30,7 +31,7 @@ pub fn page(token: &Token, replay: &Replay) -> String {
             ("engine", escape(token.engine.name())),
             ("verdict", escape(replay.verdict.name())),
             ("detector", escape(replay.verdict.detector().map_or("", |detector| detector.name()))),
-            ("facts", escape(&facts(trace, replay))),
+            ("facts", escape(&facts(token.engine, trace, replay))),
             ("finding", finding(&replay.verdict)),
             ("token", escape(&token.to_string())),
             ("hash", format!("{:016x}", replay.trace_hash)),
@@ -43,7 +44,7 @@ pub fn page(token: &Token, replay: &Replay) -> String {
     )
 }
 
-fn facts(trace: &Trace, replay: &Replay) -> String {
+fn facts(engine: Engine, trace: &Trace, replay: &Replay) -> String {
     let mut facts = format!("{} steps, {} threads", trace.events.len(), trace.threads.len());
     if trace.hosts.len() > 1 {
         let _ = write!(facts, ", {} hosts", trace.hosts.len());
@@ -51,7 +52,7 @@ fn facts(trace: &Trace, replay: &Replay) -> String {
     if !trace.packets.is_empty() {
         let _ = write!(facts, ", {} packets", trace.packets.len());
     }
-    if replay.choices.is_empty() {
+    if engine == Engine::Loom {
         let _ = write!(facts, ", iteration {}", replay.schedules);
     } else {
         let deviations = replay.choices.iter().filter(|choice| choice.value != 0).count();
