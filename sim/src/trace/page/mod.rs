@@ -112,9 +112,9 @@ fn fill(template: &str, texts: &[(&str, String)]) -> String {
     while let Some((before, after)) = rest.split_once("{{") {
         out.push_str(before);
         let Some((name, after)) = after.split_once("}}") else { break };
-        if let Some((_, text)) = texts.iter().find(|(mark, _)| *mark == name) {
-            out.push_str(text);
-        }
+        let text = texts.iter().find(|(mark, _)| *mark == name);
+        debug_assert!(text.is_some(), "the template has a mark `{name}`, for which there is no text");
+        out.push_str(text.map_or("", |(_, text)| text));
         rest = after;
     }
     out.push_str(rest);
@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn marks_in_what_is_put_in_are_text() {
         let texts = [("a", "{{b}}".to_owned()), ("b", "<{{a}}>".to_owned())];
-        assert_eq!(fill("1 {{a}} 2 {{b}} 3 {{none}}.", &texts), "1 {{b}} 2 <{{a}}> 3 .");
+        assert_eq!(fill("1 {{a}} 2 {{b}} 3.", &texts), "1 {{b}} 2 <{{a}}> 3.");
     }
 
     #[test]
@@ -141,8 +141,6 @@ mod tests {
         };
         let replay = Replay { verdict: Verdict::Clean, trace_hash: 0, choices: Vec::new(), schedules: 1, trace: None };
         let page = page(&token, &replay);
-        let marks = include_str!("page.html").matches("{{").count();
-        assert_eq!(marks, 18, "a mark without a text is left out silently");
         assert!(page.contains("<h1>e <span>s</span></h1>") && page.contains("0 steps"), "{page}");
         assert!(!page.contains("{{"), "{page}");
     }
