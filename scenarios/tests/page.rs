@@ -120,6 +120,36 @@ fn a_race_shows_its_pair() {
 }
 
 #[test]
+fn filters_leave_what_matches() {
+    let folder = Folder::new("filters");
+    let token = token(&["run", "retransmit-join", "--subject", "patched-86b7dd4", "--engine", "shuttle"]);
+    let Some(all) = rendered(&folder, &token, "") else { return };
+    let Some(lost) = rendered(&folder, &token, "text=LOST") else { return };
+    let Some(packets) = rendered(&folder, &token, "kind=packets") else { return };
+    let steps = |dom: &str| elements(dom, "step-text", "data-step");
+    assert!(steps(&all) > 60, "{all}");
+    // The step, and the one with the choice that says so.
+    assert!((1..=2).contains(&steps(&lost)), "{lost}");
+    assert!(steps(&packets) > 10 && steps(&packets) < steps(&all) / 2, "{packets}");
+    assert!(packets.contains(&format!(">{} of {} steps<", steps(&packets), steps(&all))), "{packets}");
+    assert!(elements(&packets, "held", "<rect") > 0, "locks stay in their lanes");
+}
+
+#[test]
+fn of_a_long_run_only_what_is_in_view_is_drawn() {
+    let folder = Folder::new("long");
+    let token = token(&["run", "canary", "--subject", "livelock", "--engine", "shuttle"]);
+    let Some(end) = rendered(&folder, &token, "") else { return };
+    let texts = elements(&end, "step-text", "data-step");
+    assert!((20..200).contains(&texts), "{texts} steps are drawn in a window of 900 pixels");
+    // The whole run at once: steps that are too close for a text each are counted.
+    let Some(whole) = rendered(&folder, &token, "fit") else { return };
+    let groups = elements(&whole, "step-text group", "");
+    assert!((20..100).contains(&groups) && elements(&whole, "step-text", "data-step") == 0, "{groups} groups");
+    assert!(whole.matches(" steps: ").count() >= groups, "{whole}");
+}
+
+#[test]
 fn what_cannot_be_written_is_known_before_and_leaves_nothing() {
     let folder = Folder::new("wrong");
     let token = token(&["run", "canary", "--subject", "abba", "--engine", "shuttle"]);

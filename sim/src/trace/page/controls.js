@@ -192,8 +192,12 @@ fillSelect("filter-kind", "every kind", [...new Set(run.ops.map(op => op[1]))].s
 for (const id of ["controls", "legend", "view"]) element(id).hidden = false;
 drawLegend();
 filter();
-// What the address says after # is chosen at once: `#time`, `#dark`, `#light`, `#fit`.
-const asked = location.hash.slice(1).split(",");
+// What the address says after # is chosen at once, as in `#time,dark,fit` or `#kind=packets,text=lost`.
+const asked = location.hash.slice(1).split(",").map(decodeURIComponent);
+for (const filter of ["thread", "object", "kind", "text"]) {
+  const wanted = asked.find(word => word.startsWith(filter + "="));
+  if (wanted) element("filter-" + filter).value = wanted.slice(filter.length + 1);
+}
 if (asked.includes("dark") || asked.includes("light")) document.documentElement.dataset.theme = asked.includes("dark") ? "dark" : "light";
 setAxis(asked.includes("time") ? "time" : "steps");
 applyFilters();
