@@ -166,7 +166,13 @@ view.addEventListener("wheel", event => {
   zoom(event.deltaY < 0 ? 1.15 : 1 / 1.15, event.clientY - view.getBoundingClientRect().top);
 }, { passive: false });
 view.addEventListener("scroll", redraw);
-addEventListener("resize", redraw);
+// Until the reader moves, what was found stays in view, however large the window becomes.
+let stays = false;
+new ResizeObserver(() => {
+  draw();
+  if (stays) toEnd();
+}).observe(view);
+for (const moves of ["wheel", "pointerdown", "keydown"]) addEventListener(moves, () => { stays = false; }, { capture: true, passive: true });
 let drag = null;
 view.addEventListener("pointerdown", event => {
   if (event.button === 0 && event.pointerType === "mouse") drag = { x: event.clientX, y: event.clientY, left: view.scrollLeft, top: view.scrollTop };
@@ -202,6 +208,7 @@ if (asked.includes("dark") || asked.includes("light")) document.documentElement.
 setAxis(asked.includes("time") ? "time" : "steps");
 applyFilters();
 if (asked.includes("fit")) fit();
-if (run.caught && !asked.includes("top")) toEnd();
+stays = run.caught !== null && !asked.includes("top");
+if (stays) toEnd();
 draw();
 view.focus({ preventScroll: true });
