@@ -71,7 +71,7 @@ function fit() {
   draw();
 }
 function setLaneWidth(factor) {
-  chosen.laneWidth = Math.min(320, Math.max(36, chosen.laneWidth * factor));
+  chosen.wider = Math.min(6, Math.max(0.2, chosen.wider * factor));
   draw();
 }
 

@@ -124,7 +124,7 @@ events.forEach((event, index) => {
 for (const relation of relations) longest = Math.max(longest, relation.text.length + relation.site.length + 6);
 
 // What the reader has chosen.
-const chosen = { axis: "steps", rowHeight: 22, pxPerNs: 0, laneWidth: 0, thread: "", object: "", kind: "", text: "", selected: null };
+const chosen = { axis: "steps", rowHeight: 22, pxPerNs: 0, laneWidth: 0, wider: 1, thread: "", object: "", kind: "", text: "", selected: null };
 
 // The steps that the filters leave, by index.
 let shown = [];
@@ -173,10 +173,8 @@ const laneX = lane => GUTTER + (lane + 0.5) * chosen.laneWidth;
 const threadX = thread => laneX(laneOf.has(thread) ? laneOf.get(thread) : 0);
 
 function arrange(viewWidth, viewHeight) {
-  if (chosen.laneWidth === 0) {
-    const room = (viewWidth - GUTTER - Math.min(820, longest * 6.6)) / Math.max(1, lanes.length);
-    chosen.laneWidth = Math.max(58, Math.min(150, Math.floor(room)));
-  }
+  const room = (viewWidth - GUTTER - Math.min(760, longest * 6.6)) / Math.max(1, lanes.length);
+  chosen.laneWidth = Math.min(320, Math.max(36, Math.max(58, Math.min(150, Math.floor(room))) * chosen.wider));
   if (chosen.pxPerNs === 0) chosen.pxPerNs = Math.max(200, viewHeight - 120 - relations.length * RELATION_HEIGHT) / Math.max(1, lastNs - firstNs);
   layout.textX = GUTTER + lanes.length * chosen.laneWidth + TEXT_GAP;
   layout.width = Math.max(viewWidth, layout.textX + longest * 6.8);
