@@ -165,7 +165,12 @@ view.addEventListener("wheel", event => {
   event.preventDefault();
   zoom(event.deltaY < 0 ? 1.15 : 1 / 1.15, event.clientY - view.getBoundingClientRect().top);
 }, { passive: false });
-view.addEventListener("scroll", redraw);
+view.addEventListener("scroll", () => { if (!isWhole()) redraw(); });
+canvas.addEventListener("click", event => {
+  const target = event.target.closest("[data-step], [data-magnify]");
+  if (!target || wasDragged) return;
+  if (target.dataset.magnify !== undefined) magnify(Number(target.dataset.magnify)); else select(Number(target.dataset.step));
+});
 // Until the reader moves, what was found stays in view, however large the window becomes.
 let stays = false;
 new ResizeObserver(() => {
@@ -173,7 +178,7 @@ new ResizeObserver(() => {
   if (stays) toEnd();
 }).observe(view);
 for (const moves of ["wheel", "pointerdown", "keydown"]) addEventListener(moves, () => { stays = false; }, { capture: true, passive: true });
-let drag = null;
+let drag = null, wasDragged = false;
 view.addEventListener("pointerdown", event => {
   if (event.button === 0 && event.pointerType === "mouse") drag = { x: event.clientX, y: event.clientY, left: view.scrollLeft, top: view.scrollTop };
 });
@@ -183,7 +188,7 @@ addEventListener("pointermove", event => {
   view.scrollLeft = drag.left - (event.clientX - drag.x);
   view.scrollTop = drag.top - (event.clientY - drag.y);
 });
-addEventListener("pointerup", () => { drag = null; view.classList.remove("dragging"); });
+addEventListener("pointerup", () => { drag = null; wasDragged = view.classList.contains("dragging"); view.classList.remove("dragging"); });
 
 for (const [id, act] of [["axis-steps", () => setAxis("steps")], ["axis-time", () => setAxis("time")], ["zoom-out", () => zoom(1 / 1.3)], ["zoom-in", () => zoom(1.3)],
   ["zoom-fit", fit], ["narrower", () => setLaneWidth(1 / 1.2)], ["wider", () => setLaneWidth(1.2)], ["filter-clear", clearFilters], ["to-finding", toEnd],

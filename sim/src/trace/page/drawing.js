@@ -44,6 +44,7 @@ function drawNames() {
   });
 }
 
+const isWhole = () => shown.length <= WHOLE_ROWS && layout.height < 60000;
 let pending = false;
 function redraw() {
   if (!pending) {
@@ -57,7 +58,7 @@ function draw() {
   world.style.width = layout.width + "px";
   world.style.height = layout.height + "px";
   drawNames();
-  const whole = shown.length <= WHOLE_ROWS && layout.height < 60000;
+  const whole = isWhole();
   const top = whole ? 0 : Math.max(0, view.scrollTop - MARGIN);
   const bottom = whole ? layout.height : Math.min(layout.height, view.scrollTop + view.clientHeight + MARGIN);
   canvas.style.top = top + "px";
@@ -69,6 +70,8 @@ function draw() {
   const rows = rowsBetween(top, bottom);
   drawGround(into, top, bottom);
   drawRules(into, rows, top, bottom);
+  // Rows are pointed at where nothing else is: bars and arrows say what they are themselves.
+  hits = into.appendChild(node("g", {}));
   drawSpans(into, top, bottom);
   drawSpawns(into, rows);
   drawPackets(into, top, bottom);
@@ -287,6 +290,9 @@ function drawArrow(into, from, y1, to, y2, kind, label, packet, copy) {
   }
 }
 
+let hits = null;
+const hit = (y, height, data) => hits.appendChild(node("rect", { x: 0, y: y - height / 2, width: layout.width, height, class: "hit", ...data }));
+
 // Dots in the lanes, and texts beside them: of steps too close to each other, how many there are.
 function drawRows(into, rows) {
   let group = [], drawn = new Set();
@@ -332,9 +338,7 @@ function drawText(into, row) {
   text.append(node("tspan", { class: "small", dx: 8 }, siteText(event)));
   for (const choice of deviationAt.get(index) || []) text.append(node("tspan", { class: "small choice", dx: 10 }, "\u25c6 " + choice.text));
   into.append(text);
-  const hit = node("rect", { x: 0, y: y - 9, width: layout.width, height: 18, class: "hit", "data-step": index });
-  hit.addEventListener("click", () => select(index));
-  into.append(hit);
+  hit(y, 18, { "data-step": index });
 }
 
 function drawGroup(into, group) {
@@ -349,9 +353,7 @@ function drawGroup(into, group) {
   const who = most.slice(0, 4).map(([thread, count]) => `${threadName(thread)} ${count}`).join(", ") + (most.length > 4 ? ", ..." : "");
   into.append(node("text", { x: GUTTER - 18, y: y + 4, class: "small number" }, numberOf(shown[group[0]])));
   into.append(node("text", { x: layout.textX, y: y + 4, class: "step-text group" + (involved ? " involved" : "") }, `${group.length} steps: ${who}`));
-  const hit = node("rect", { x: GUTTER, y: y - 6, width: layout.width - GUTTER, height: LABEL_HEIGHT, class: "hit" });
-  hit.addEventListener("click", () => magnify(shown[group[0]]));
-  into.append(titled(hit, "shows these steps one by one"));
+  titled(hit(y, LABEL_HEIGHT, { "data-magnify": shown[group[0]] }), "shows these steps one by one");
 }
 
 // What was found: arrows between the threads, under the run; and a race in its place.
@@ -387,11 +389,7 @@ function drawFinding(into) {
     const text = node("text", { x: layout.textX, y: y + 4, class: "relation-text" }, relation.text);
     text.append(node("tspan", { class: "small", dx: 8 }, relation.site));
     group.append(text);
-    if (relation.step !== null) {
-      const hit = node("rect", { x: 0, y: y - 10, width: layout.width, height: 20, class: "hit" });
-      hit.addEventListener("click", () => magnify(relation.step));
-      group.append(hit);
-    }
+    if (relation.step !== null) group.append(node("rect", { x: 0, y: y - 10, width: layout.width, height: 20, class: "hit", "data-magnify": relation.step }));
     into.append(group);
   });
 }
