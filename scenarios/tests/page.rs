@@ -120,6 +120,16 @@ fn a_race_shows_its_pair() {
 }
 
 #[test]
+fn what_has_no_parts_has_its_reason_under_the_run() {
+    let folder = Folder::new("reason");
+    let token = token(&["run", "canary", "--subject", "invariant", "--engine", "shuttle"]);
+    let Some(dom) = rendered(&folder, &token, "") else { return };
+    let under = dom.split("class=\"finding-zone\"").nth(1).unwrap_or_default();
+    assert!(under.contains("both additions count"), "{dom}");
+    assert_eq!(elements(&dom, "ring", "data-step"), 0, "{dom}");
+}
+
+#[test]
 fn filters_leave_what_matches() {
     let folder = Folder::new("filters");
     let token = token(&["run", "retransmit-join", "--subject", "patched-86b7dd4", "--engine", "shuttle"]);

@@ -56,6 +56,7 @@ pub(super) fn data(trace: &Trace, replay: &Replay) -> Value {
     let network = if trace.hosts.len() > 1 || !trace.packets.is_empty() { NETWORK_LANE } else { u32::MAX };
     json!({
         "caught": finding.map(|finding| finding.detector.name()),
+        "reason": finding.map(|finding| finding.reason.as_str()),
         "network": network,
         "threads": trace.threads.iter().enumerate().map(|(thread, name)| {
             json!([name, trace.thread_hosts.get(thread).copied().unwrap_or(0)])

@@ -371,9 +371,11 @@ function drawFinding(into) {
   if (relations.length) into.append(node("rect", { x: 0, y: top, width: layout.width, height: relations.length * RELATION_HEIGHT + 14, class: "finding-zone" }));
   into.append(node("text", { x: 10, y: top + 17, class: "relation-text" }, run.caught));
   relations.forEach((relation, place) => {
-    const y = top + 20 + place * RELATION_HEIGHT, x = threadX(relation.from);
-    const group = node("g", { class: "cycle-edge", "data-from": threadName(relation.from), "data-to": relation.to === null ? "" : threadName(relation.to) });
-    if (relation.to === null || !laneOf.has(relation.to)) {
+    const y = top + 20 + place * RELATION_HEIGHT, x = relation.from === null ? 0 : threadX(relation.from);
+    const group = node("g", { class: "cycle-edge", "data-from": relation.from === null ? "" : threadName(relation.from), "data-to": relation.to === null ? "" : threadName(relation.to) });
+    if (relation.from === null) {
+      // There is the text alone.
+    } else if (relation.to === null || !laneOf.has(relation.to)) {
       group.append(node("circle", { cx: x, cy: y, r: 6, class: "ring" }));
     } else if (relation.to === relation.from) {
       group.append(node("path", { d: `M ${x + 5} ${y - 5} C ${x + 40} ${y - 12} ${x + 40} ${y + 12} ${x + 9} ${y + 5}`, class: "relation" }));

@@ -86,6 +86,7 @@ for (const span of run.spans) span.involved = isInvolved(span);
 
 // What the parts of a finding have to do with each other: an arrow from one thread to another, or to nobody.
 const relations = [];
+const cutReason = text => text.length > 160 ? text.slice(0, 159) + "\u2026" : text;
 {
   const parts = run.involved;
   const accesses = parts.filter(part => ["Reads", "Writes", "Uses", "Releases"].includes(part.deed));
@@ -113,6 +114,8 @@ const relations = [];
     relations.push({ from: part.thread, to: next ? next.thread : null, text, site: part.site, step: part.step, both: run.caught === "race" });
   });
   relations.splice(16);
+  // Of what nobody in particular is part there is the reason alone.
+  if (run.caught && relations.length === 0) relations.push({ from: null, to: null, text: cutReason(run.reason), site: "", step: null });
 }
 
 // The longest text beside the lanes, in characters.
