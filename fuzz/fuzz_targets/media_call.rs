@@ -1,11 +1,5 @@
-//! The whole call under shuttle, each byte a choice: who runs, whether time passes, what becomes of a packet. The body stands in `scenarios`,
-//! of whose other engines this needs none. Without AddressSanitizer, which warns of coroutines: `cargo fuzz run -s none media_call`.
+//! The schedules of `media-call`: each byte answers one choice. The code stands in `scenarios`.
 
 #![no_main]
 
-#[path = "../../scenarios/src/media_call/call/mod.rs"]
-mod call;
-#[path = "../../scenarios/src/dtls_crypto/mod.rs"]
-mod dtls_crypto;
-
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| call::by_bytes::any_bytes(bytes));
+glare_fuzz::schedules!(scenarios::media_call::exhibit);

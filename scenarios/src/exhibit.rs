@@ -154,14 +154,14 @@ impl On {
             engine: Engine::Loom,
             expected,
             bounds: Bounds::default(),
-            strategy: StrategyName::Random,
+            strategy: StrategyName::Swarm,
             schedules: None,
             body: None,
             is_pair: false,
         }
     }
 
-    /// On shuttle, 3,000 random schedules.
+    /// On shuttle, 3,000 schedules as a swarm draws them.
     pub fn shuttle(expected: Expected) -> Self {
         On { engine: Engine::Shuttle, schedules: Some(3_000), ..On::loom(expected) }
     }

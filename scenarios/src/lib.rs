@@ -3,6 +3,9 @@
 //! An exhibit holds one driver and one property. Every version of the code is a *subject* of that driver: the bug as it shipped,
 //! each published fix that left a hole, a twin of each with the one change that mends it, and our own stack, which must be clean.
 
+// So that a path in here is what a fuzz target writes.
+extern crate self as scenarios;
+
 pub mod acquire_call;
 mod call_crossing;
 pub mod callback_outlives_stream;
@@ -22,6 +25,7 @@ pub mod exhibit;
 pub mod expired_deadline;
 pub mod feedback_as_rtp;
 pub mod flush_overrun;
+pub mod fuzzed;
 pub mod handshake_hang;
 pub mod handshake_under_harm;
 mod inputs;

@@ -72,6 +72,11 @@ fn verdict(exhibit: &Exhibit, subject: &Subject, on: &On) -> Result<(), Failed> 
         return Err(format!("expected {}, got {:?}: {:?}", on.expected, row.verdict, row.detail).into());
     }
     let Expected::Caught(detector) = on.expected else { return Ok(()) };
+    if let (Some(preemptions), Some(fewest)) = (row.preemptions, row.fewest_preemptions)
+        && preemptions > fewest + 1
+    {
+        return Err(format!("shrunk to {preemptions} preemptions, where {fewest} are enough").into());
+    }
     let token = row.token.as_deref().ok_or("what was caught has no token")?;
     if token.len() > sim::token::TOKEN_LEN_MAX {
         return Err(format!("the token has {} characters", token.len()).into());

@@ -216,6 +216,10 @@ mod current {
         CURRENT.set(engine);
     }
 
+    pub(super) fn replace(engine: Engine) -> Engine {
+        CURRENT.replace(engine)
+    }
+
     /// The engine that is current on this OS thread.
     #[inline]
     pub fn current() -> Engine {
@@ -235,6 +239,27 @@ mod current {
 }
 
 pub use current::current;
+
+/// Runs `f` as in production, in the middle of a run: what it makes is real, and a panic in it ends the run as any other. For code in
+/// which nothing happens at once and nothing is drawn, such as the body of a property of any bytes.
+///
+/// `f` must not use what the run has made.
+pub fn in_production<R>(f: impl FnOnce() -> R) -> R {
+    #[cfg(feature = "model")]
+    let _back = Back(current::replace(Engine::Real));
+    f()
+}
+
+/// The engine that is to be current again, also if there is a panic.
+#[cfg(feature = "model")]
+struct Back(Engine);
+
+#[cfg(feature = "model")]
+impl Drop for Back {
+    fn drop(&mut self) {
+        current::replace(self.0);
+    }
+}
 #[cfg(feature = "model")]
 pub(crate) use current::enter;
 

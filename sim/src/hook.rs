@@ -1,11 +1,12 @@
 //! The panic hook under an engine: keeps the message, and stops a run in which loom itself gave up.
 
 use crate::engine::{Engine, current};
+#[cfg(feature = "loom")]
+use crate::kernel;
+use crate::run;
 use crate::trace::place;
 #[cfg(feature = "loom")]
 use crate::verdict::{Detector, Finding};
-#[cfg(feature = "loom")]
-use crate::{kernel, run};
 use std::cell::RefCell;
 use std::panic::PanicHookInfo;
 use std::sync::Once;
@@ -35,7 +36,7 @@ pub(crate) fn install() {
             drop(std::panic::take_hook());
         }
         std::panic::set_hook(Box::new(move |info| {
-            if current() == Engine::Real {
+            if current() == Engine::Real && run::try_with(|_| ()).is_none() {
                 before(info);
             } else {
                 on_panic(info);

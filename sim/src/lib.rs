@@ -1,24 +1,10 @@
-//! One facade over several engines, chosen at run time: the same code runs in production, is exhausted by loom and is sampled by
-//! shuttle with virtual time, and whatever is found comes as one short token that replays anywhere.
+// The page is a program in steps; its blocks need the engines that they use.
+#![cfg_attr(any(not(doctest), all(feature = "loom", feature = "shuttle")), doc = include_str!("../README.md"))]
+//! # How it works
 //!
-//! Write against [`sync`], [`thread`], [`time`], [`rand`] and [`collections`] as against std, and check it in a test:
-//!
-//! ```
-//! # #[cfg(feature = "shuttle")]
-//! sim::model(|| {
-//!     let count = std::sync::Arc::new(sim::sync::Mutex::new(0));
-//!     let other = {
-//!         let count = std::sync::Arc::clone(&count);
-//!         sim::thread::spawn(move || *count.lock() += 1)
-//!     };
-//!     *count.lock() += 1;
-//!     other.join().unwrap();
-//!     sim::invariant!(*count.lock() == 2, "both were counted");
-//! });
-//! ```
-//!
-//! Without the features `loom` and `shuttle` every primitive has one variant and compiles to the real one. With them it belongs to
-//! the engine that is current on its thread when it is made, which outside a check is still [`Engine::Real`].
+//! [`sync`], [`thread`], [`task`], [`time`], [`net`], [`rand`] and [`collections`] are what code is written against. Without the features
+//! `loom`, `shuttle` and `turmoil` every primitive has one variant and compiles to the real one. With them it belongs to the engine that
+//! is current on its thread when it is made, which outside a check is still [`Engine::Real`].
 //!
 //! Every nondeterministic decision of a run is a choice of a number below another, where 0 is the dull answer. A run is its
 //! sequence of choices; a token (`token::Token`, with an engine built in) is the short list of those that are not 0.
@@ -63,7 +49,7 @@ pub mod trace;
 #[cfg(feature = "model")]
 pub mod verdict;
 
-pub use engine::{Engine, Primitive, UnknownEngine, Unsupported, current as current_engine};
+pub use engine::{Engine, Primitive, UnknownEngine, Unsupported, current as current_engine, in_production};
 #[cfg(feature = "model")]
 pub use explore::model;
 pub use operation::{Operation, operation};

@@ -17,6 +17,8 @@ use std::io;
 use std::panic::Location;
 use std::time::Duration;
 
+pub use crate::time::sleep;
+
 /// Tells threads apart, within a run or a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ThreadId(Id);

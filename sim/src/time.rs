@@ -59,6 +59,21 @@ impl Instant {
         self.since_origin.saturating_sub(earlier.since_origin)
     }
 
+    /// How long after `earlier` this is; zero if it is before, as std's.
+    pub fn duration_since(self, earlier: Instant) -> Duration {
+        self.saturating_duration_since(earlier)
+    }
+
+    /// How long after `earlier` this is, if it is.
+    pub fn checked_duration_since(self, earlier: Instant) -> Option<Duration> {
+        self.since_origin.checked_sub(earlier.since_origin)
+    }
+
+    /// So long before this moment, if the clock had begun.
+    pub fn checked_sub(self, duration: Duration) -> Option<Instant> {
+        self.since_origin.checked_sub(duration).map(Instant::from_origin)
+    }
+
     /// This moment and `duration` more, if the clock goes so far.
     pub fn checked_add(self, duration: Duration) -> Option<Instant> {
         self.since_origin.checked_add(duration).map(Instant::from_origin)

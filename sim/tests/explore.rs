@@ -399,3 +399,91 @@ fn several_cores_find_what_one_finds() {
         }
     }
 }
+
+#[test]
+fn a_foreign_thread_is_told_what_it_lacks() {
+    let report = Check::new("foreign_thread", "body", Engine::Shuttle).schedules(1).run(|| {
+        let lock = Arc::new(Mutex::new(()));
+        let payload = std::thread::spawn(move || drop(lock.lock())).join().unwrap_err();
+        let message = payload.downcast_ref::<String>().map(String::as_str).or(payload.downcast_ref::<&str>().copied());
+        sim::invariant!(message.is_some_and(|message| message.contains("`sim::thread::spawn`")), "it says what to use");
+    });
+    assert_eq!(report.verdict, Verdict::Clean, "{}", report.verdict);
+}
+
+#[test]
+fn a_lock_from_outside_of_the_run_is_refused() {
+    for engine in [Engine::Shuttle, Engine::Loom] {
+        let lock = Arc::new(Mutex::new(()));
+        let report = Check::new("outside", "body", engine).schedules(1).run(move || drop(lock.lock()));
+        let told = report.verdict.to_string();
+        assert!(told.contains("outside of the run") && told.contains("used at tests/explore.rs"), "{engine}: {told}");
+    }
+    // For real there is no run.
+    let lock = Arc::new(Mutex::new(()));
+    let report = Check::new("outside", "body", Engine::Real).schedules(1).run(move || drop(lock.lock()));
+    assert_eq!(report.verdict, Verdict::Clean, "{}", report.verdict);
+}
+
+/// Two threads that each write twice, and one at a time.
+fn turns() {
+    let number = Arc::new(Mutex::new(0));
+    let theirs = Arc::clone(&number);
+    let other = thread::spawn(move || (0..2).for_each(|_| *theirs.lock() += 1));
+    (0..2).for_each(|_| *number.lock() += 1);
+    other.join().unwrap();
+}
+
+#[test]
+fn bytes_are_told_the_order_of_steps_on_what_threads_share() {
+    let check = Check::new("orders", "turns", Engine::Shuttle);
+    let orders = |bytes: &[u8]| check.run_bytes(bytes, turns).orders.expect("it is told").counts().to_vec();
+    let mut seen = std::collections::BTreeSet::new();
+    for first in 0..8 {
+        for second in 0..4 {
+            let bytes: Vec<u8> = (0..8).map(|place| u8::from(place == first || place == second)).collect();
+            assert_eq!(orders(&bytes), orders(&bytes));
+            seen.insert(orders(&bytes));
+        }
+    }
+    assert!(seen.len() > 3, "{}", seen.len());
+    let alone = check.run_bytes(&[1; 9], || (0..5).for_each(|_| *Arc::new(Mutex::new(0)).lock() += 1));
+    assert!(alone.orders.expect("it is told").counts().iter().all(|count| *count == 0));
+    // Who comes first matters, and not who that is.
+    let dull = orders(&[]);
+    assert!(dull.iter().any(|count| *count != 0) && !seen.iter().all(|seen| *seen == dull));
+    assert!(check.run(turns).orders.is_none(), "nobody else pays for it");
+}
+
+#[test]
+fn a_token_is_shrunk_as_what_was_just_found_is() {
+    for engine in [Engine::Shuttle, Engine::Loom] {
+        let check = Check::new("abba", "two", engine)
+            .strategy(StrategyName::Random)
+            .detectors(Detectors { lock_order: false, ..Detectors::ON });
+        let as_found = check.clone().shrink(false).run(abba);
+        let (token, again) = (as_found.token.unwrap(), check.run(abba));
+        let shrunk = check.shrink_token(&token, abba).unwrap();
+        assert_eq!((shrunk.verdict.detector(), shrunk.preemptions), (Some(Detector::Deadlock), Some(1)), "{engine}");
+        assert_eq!((shrunk.token, shrunk.verdict), (again.token, again.verdict), "{engine}");
+    }
+    let check = Check::new("abba", "two", Engine::Shuttle).detectors(Detectors { lock_order: false, ..Detectors::ON });
+    assert_eq!(check.run_deviations(&[], abba).unwrap().verdict, Verdict::Clean);
+}
+
+#[test]
+fn what_runs_as_in_production_is_caught_when_it_panics() {
+    fn body() {
+        let n = sim::choose(10);
+        sim::in_production(|| {
+            // It outlives no run, and nobody registers it with one.
+            let number = Mutex::new(0);
+            *number.lock() += n;
+            let _left = sim::ledger::register("left");
+            assert!(*number.lock() < 7, "too large");
+        });
+        assert_eq!(sim::current_engine(), Engine::Cases);
+    }
+    let report = Check::new("production", "body", Engine::Cases).run(body);
+    assert_eq!((report.verdict.detector(), report.deviations), (Some(Detector::Panic), vec![(0, 7)]));
+}

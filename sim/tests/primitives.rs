@@ -3,7 +3,7 @@
 #![cfg(all(feature = "loom", feature = "shuttle", feature = "turmoil"))]
 
 use sim::explore::Check;
-use sim::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use sim::sync::atomic::{AtomicI8, AtomicU32, AtomicUsize, Ordering};
 use sim::sync::channel::{self, TryRecvError, TrySendError};
 use sim::sync::{Arc, Condvar, HeldAgain, Mutex, Once, OnceLock, ReentrantCondvar, ReentrantMutex, ReentrantMutexGuard, RwLock};
 use sim::time::{self, Duration, Instant};
@@ -351,6 +351,97 @@ fn channels_say_why_not() {
         invariant!(rendezvous.send_timeout(1, Duration::from_millis(1)) == Err(TrySendError::Full(1)), "nobody comes");
         drop(nobody);
         invariant!(rendezvous.try_send(1) == Err(TrySendError::Disconnected(1)), "nobody can come");
+    });
+}
+
+#[test]
+fn a_receiver_is_iterated_until_nobody_is_left_to_send() {
+    on_each("channel_iter", || {
+        let (sender, receiver) = channel::bounded(1);
+        let all = with_other(
+            move || {
+                let first = (&receiver).into_iter().next();
+                first.into_iter().chain(receiver).collect::<Vec<_>>()
+            },
+            move || (1..=3).for_each(|message| sender.send(message).unwrap()),
+        );
+        invariant!(all == [1, 2, 3], "{all:?}");
+    });
+}
+
+#[test]
+fn what_a_channel_says_can_be_passed_on() {
+    fn say(error: impl std::error::Error) -> String {
+        error.to_string()
+    }
+    assert_eq!(say(channel::SendError(1)), "nobody is left to receive");
+    assert_eq!(say(TrySendError::Full(1)), "there is no room for a message");
+    assert_eq!(say(channel::RecvError), "nobody is left to send");
+    assert_eq!(say(TryRecvError::Empty), "no message has come");
+}
+
+#[test]
+fn an_atomic_is_updated_by_one_at_a_time() {
+    on_each("fetch_update", || {
+        let count = Arc::new(AtomicU32::new(7));
+        let take_last = |count: &AtomicU32| count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| (n == 7).then_some(8));
+        let (theirs, mine) = (Arc::clone(&count), Cell::new(Ok(0)));
+        let other = with_other(move || take_last(&theirs), || mine.set(take_last(&count)));
+        invariant!(other.is_ok() != mine.get().is_ok(), "one of both: {other:?} and {:?}", mine.get());
+        invariant!(other.or(mine.get()) == Ok(7) && other.and(mine.get()) == Err(8), "the other sees what the first has put");
+        let signed = AtomicI8::new(-3);
+        invariant!(signed.fetch_min(-5, Ordering::SeqCst) == -3 && signed.fetch_max(2, Ordering::SeqCst) == -5, "signed");
+        while signed.compare_exchange_weak(2, 1, Ordering::SeqCst, Ordering::SeqCst).is_err() {}
+        invariant!(signed.compare_exchange_weak(2, 3, Ordering::SeqCst, Ordering::SeqCst) == Err(1), "it was another");
+    });
+}
+
+#[test]
+fn a_wait_for_a_condition_has_a_time() {
+    on_each("wait_while_for", || {
+        let pair = Arc::new((Mutex::new(false), Condvar::new()));
+        let theirs = Arc::clone(&pair);
+        let short = Duration::from_millis(1);
+        with_other(
+            move || {
+                *theirs.0.lock() = true;
+                theirs.1.notify_one();
+            },
+            || {
+                let mut came = pair.0.lock();
+                let wait = pair.1.wait_while_for(&mut came, |came| !*came, short);
+                invariant!(*came != wait.timed_out(), "it has come, or the time was up");
+                let (mut looks, wait) = (0, pair.1.wait_while_for(&mut came, |_| false, short));
+                invariant!(!wait.timed_out(), "nothing was waited for");
+                let wait = pair.1.wait_while_for(
+                    &mut came,
+                    |_| {
+                        looks += 1;
+                        true
+                    },
+                    short,
+                );
+                invariant!(wait.timed_out() && looks >= 2, "it is looked at once more when the time is up");
+            },
+        );
+    });
+}
+
+#[test]
+fn moments_are_told_apart() {
+    let (early, late) = (Instant::from_origin(Duration::from_secs(2)), Instant::from_origin(Duration::from_secs(5)));
+    assert_eq!((late.duration_since(early), early.duration_since(late)), (Duration::from_secs(3), Duration::ZERO));
+    assert_eq!((late.checked_duration_since(early), early.checked_duration_since(late)), (Some(Duration::from_secs(3)), None));
+    assert_eq!((late.checked_sub(Duration::from_secs(3)), early.checked_sub(Duration::from_secs(3))), (Some(early), None));
+}
+
+#[test]
+fn a_lock_is_made_from_its_value_and_a_thread_sleeps_under_either_name() {
+    on_each("std_names", || {
+        let (mutex, rwlock, began) = (Mutex::from(1), RwLock::from(2), Instant::now());
+        thread::sleep(Duration::from_millis(1));
+        invariant!(*mutex.lock() == 1 && *rwlock.read() == 2, "their values");
+        invariant!(began.elapsed() >= Duration::from_millis(1), "time has passed");
     });
 }
 

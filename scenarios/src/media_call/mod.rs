@@ -84,29 +84,3 @@ pub fn exhibit() -> Exhibit {
         ],
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::call::by_bytes::any_bytes;
-    use proptest::prelude::*;
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
-
-        #[test]
-        fn it_goes_through_whatever_is_chosen(bytes in proptest::collection::vec(any::<u8>(), 0..2_000)) {
-            any_bytes(&bytes);
-        }
-
-        /// Bytes of which most are dull, so that the run gets far.
-        #[test]
-        fn it_goes_through_where_little_happens(bytes in proptest::collection::vec(prop_oneof![9 => Just(0), 1 => any::<u8>()], 0..6_000)) {
-            any_bytes(&bytes);
-        }
-    }
-
-    #[test]
-    fn the_corpus_holds() {
-        crate::corpus::each("media_call", any_bytes);
-    }
-}

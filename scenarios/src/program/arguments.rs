@@ -22,6 +22,8 @@ use std::time::Duration;
   glare replay TOKEN --pcap call.pcapng
   glare replay TOKEN --html run.html --perfetto run.json
   glare replay TOKEN --diff dull
+  glare shrink TOKEN
+  glare token fuzz/artifacts/session_close/crash-5f1c
   glare call --media 127.0.0.1:5004 --dtls active --record heard.wav
 
 Exit codes: 0 all as expected, 1 something was not, 2 wrong usage."
@@ -43,6 +45,19 @@ pub(crate) enum Command {
     Run(RunArguments),
     /// Runs exactly the run of a token and shows its timeline.
     Replay(ReplayArguments),
+    /// Shrinks the run of a token: fewer choices, fewer preemptions, a shorter run. Prints what it came to, and its token last.
+    Shrink {
+        /// As `glare run` printed it.
+        token: String,
+    },
+    /// Turns a file that a fuzzer found into a token, shrunk.
+    Token {
+        /// As libFuzzer wrote it.
+        file: PathBuf,
+        /// The target that it was found by; the name of the file's folder if not said.
+        #[arg(long, value_name = "TARGET")]
+        target: Option<String>,
+    },
     /// Calls a real peer: a tone, a file or an echo in, a WAV out; protected by DTLS-SRTP or SDES, or in clear.
     #[command(after_help = CALL_HELP)]
     Call(Box<CallArguments>),

@@ -10,6 +10,7 @@ mod replay;
 mod row;
 mod run;
 mod select;
+mod shrink;
 mod table;
 mod whole_file;
 pub mod worker;
@@ -58,6 +59,8 @@ pub fn main() -> ExitCode {
         Command::List { json } => run::list(json.as_deref()),
         Command::Run(wanted) => run::run(&wanted),
         Command::Replay(wanted) => replay::replay(&wanted),
+        Command::Shrink { token } => shrink::shrink(&token),
+        Command::Token { file, target } => shrink::token(&file, target.as_deref()),
         Command::Call(arguments) => call::call(&arguments),
         Command::Answer(arguments) => call::answer(&arguments),
         Command::Check(check) => worker::work(&check),

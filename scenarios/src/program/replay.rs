@@ -1,7 +1,7 @@
 //! `glare replay`.
 
 use super::arguments::ReplayArguments;
-use super::select::{find_exhibit, find_on, find_subject};
+use super::select::{find_exhibit, find_on, find_subject, replayable};
 use super::whole_file::WholeFile;
 use super::{Failure, capture, choices_folder};
 use crate::exhibit::{Exhibit, Subject};
@@ -21,7 +21,7 @@ const DULL: &str = "dull";
 /// Runs the token's run, shows its timeline or where it parts from another, and says what came of it.
 pub(crate) fn replay(wanted: &ReplayArguments) -> Result<bool, Failure> {
     let token: Token = wanted.token.parse().map_err(usage)?;
-    let exhibits = crate::exhibits();
+    let exhibits = replayable();
     let exhibit = find_exhibit(&exhibits, &token.exhibit)?;
     let subject = find_subject(exhibit, &token.subject)?;
     let other = wanted.diff.as_deref().map(|text| Other::of(text, &token)).transpose()?;

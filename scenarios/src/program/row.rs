@@ -39,6 +39,10 @@ pub struct Row {
     pub token: Option<String>,
     /// How many preemptions the failure has, where that is known.
     pub preemptions: Option<u32>,
+    /// The fewest that show it, where the subject states them.
+    pub fewest_preemptions: Option<u32>,
+    /// How long the failure was shrunk, in milliseconds.
+    pub shrink_ms: Option<u64>,
     /// The hash of the failing run's steps, 16 hexadecimal digits.
     pub trace_hash: Option<String>,
     /// What was found, or why nothing was said.
@@ -58,6 +62,7 @@ impl Row {
             strategy: samples.then(|| on.strategy.name().to_owned()),
             expected: on.expected.name().to_owned(),
             expected_detector: on.expected.detector().map(|detector| detector.name().to_owned()),
+            fewest_preemptions: subject.fewest_preemptions,
             bounds: match on.engine {
                 engine @ sim::Engine::Loom => Some(on.bounds.on(engine)),
                 engine @ sim::Engine::Turmoil if on.strategy == sim::StrategyName::Dfs => Some(on.bounds.on(engine)),
@@ -82,9 +87,10 @@ impl Row {
             self.bounds = report.bounds.map(|bounds| bounds.on(report.engine));
         }
         self.strategy = report.strategy.map(|strategy| strategy.name().to_owned());
-        self.wall_ms = u64::try_from(report.wall.as_millis()).unwrap_or(u64::MAX);
+        self.wall_ms = millis(report.wall);
         self.token = token;
         self.preemptions = report.preemptions;
+        self.shrink_ms = report.shrinking.map(|shrinking| millis(shrinking.wall));
         self.trace_hash = report.trace_hash.map(|hash| format!("{hash:016x}"));
         match &report.verdict {
             // There is one thread, so nothing overlaps: every input was had, and that is all there is to say.
@@ -111,4 +117,8 @@ impl Row {
             Some(verdict) => verdict == expected && self.detector == self.expected_detector,
         }
     }
+}
+
+fn millis(wall: std::time::Duration) -> u64 {
+    u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)
 }

@@ -16,6 +16,13 @@ pub(crate) struct Selected {
     pub(crate) is_pair: bool,
 }
 
+/// The exhibits, and what fuzz targets find: all that a token can be of.
+pub(crate) fn replayable() -> Vec<Exhibit> {
+    let mut exhibits = crate::exhibits();
+    exhibits.push(crate::fuzzed::exhibit());
+    exhibits
+}
+
 /// Every subject on every engine, in order.
 pub(crate) fn all(exhibits: &[Exhibit]) -> Vec<Selected> {
     let mut selected = Vec::new();

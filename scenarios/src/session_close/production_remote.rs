@@ -82,6 +82,8 @@ fn config() -> TableConfig {
 
 /// The driver: one session, ended twice.
 fn drive(link: Link, behaviour: Behaviour, ends: Ends) {
+    // So far a processor may be late at once: past the deadlines of the session, and not past the one that its timers give a callback.
+    time::bound_slowness(config().session.call_deadline);
     net::set_link(&Link::in_order()).expect("the engine has links");
     task::block_on(async move {
         let [engine, peer] = ["engine", "peer"].map(Host::new);

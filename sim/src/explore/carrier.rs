@@ -83,6 +83,9 @@ pub(super) fn launch(
         if settings.reduction && settings.engine == Engine::Shuttle && run.strategy.reduces() {
             run.keep_history();
         }
+        if matches!(run.strategy, Strategy::Bytes(_)) {
+            run.keep_orders();
+        }
         run::install(run);
         let driver = Driver::new(plan);
         let explored = catch_unwind(AssertUnwindSafe(|| match settings.engine {

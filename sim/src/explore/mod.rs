@@ -10,7 +10,9 @@ mod shrink;
 pub(crate) mod turmoil;
 mod watchdog;
 
+pub use crate::run::{ORDERS, Orders};
 pub(crate) use carrier::{Native, carry, start};
+pub use shrink::Shrinking;
 
 use crate::choice::{Choice, preemptions, shape};
 use crate::coverage::Coverage;
@@ -241,6 +243,7 @@ impl Check {
             trace: None,
             index: progress.schedules().saturating_sub(1),
             coverage: Coverage::default(),
+            orders: None,
             inconclusive: false,
             misfit: None,
         }
@@ -267,16 +270,23 @@ impl Check {
             report.coverage = found.coverage;
             return report;
         }
-        let coverage = std::mem::take(&mut found.coverage);
-        if self.shrink && self.engine != Engine::Loom && found.finding.detector != Detector::Nondeterminism {
-            found = shrink::shrink(self, &body, found, learnt);
+        let (coverage, orders) = (std::mem::take(&mut found.coverage), found.orders.take());
+        let (mut bounds, mut shrinking) = (self.bounds, None);
+        if self.shrink && found.finding.detector != Detector::Nondeterminism {
+            let (shrunk, within, tried) = shrink::shrink(self, &body, found, learnt);
+            (found, bounds, shrinking) = (shrunk, within, Some(tried));
         }
         let mut report = self.report(Verdict::Caught(found.finding.clone()), schedules, began);
-        report.token = Some(self.token(&found));
+        report.token = Some(self.token(&found, bounds));
+        report.shrinking = shrinking;
         report.trace_hash = Some(found.hash);
-        report.preemptions = (self.engine != Engine::Loom).then(|| preemptions(&found.choices));
+        report.preemptions = match self.engine {
+            // Within fewer nothing like it was found.
+            Engine::Loom => bounds.preemptions.filter(|_| shrinking.is_some_and(|shrinking| shrinking.is_minimal)),
+            _ => Some(preemptions(&found.choices)),
+        };
         report.deviations = deviations(&found.choices);
-        report.coverage = coverage;
+        (report.coverage, report.orders) = (coverage, orders);
         report
     }
 
@@ -301,6 +311,7 @@ impl Check {
         let mut report = self.report(verdict, done.schedules, began);
         report.exhaustive = done.exhausted;
         report.coverage = done.coverage;
+        report.orders = done.last.and_then(|last| last.orders);
         report
     }
 
@@ -349,16 +360,18 @@ impl Check {
             trace_hash: None,
             preemptions: None,
             deviations: Vec::new(),
+            shrinking: None,
             coverage: Coverage::default(),
+            orders: None,
             wall: began.elapsed(),
         }
     }
 
-    fn token(&self, found: &Found) -> Token {
+    fn token(&self, found: &Found, bounds: Bounds) -> Token {
         let token = |run| Token { exhibit: self.exhibit.clone(), subject: self.subject.clone(), engine: self.engine, run };
         if self.engine == Engine::Loom {
             let shape = fold(found.hash);
-            return token(RunId::Iteration { shape, bounds: self.bounds, iteration: found.index + 1 });
+            return token(RunId::Iteration { shape, bounds, iteration: found.index + 1 });
         }
         token(RunId::Choices { shape: shape(&found.choices), deviations: deviations(&found.choices) })
     }
@@ -368,10 +381,19 @@ impl Check {
     /// # Errors
     /// [`ReplayError`] if the body no longer makes the run that the token was taken from.
     pub fn replay(&self, token: &Token, record: bool, body: impl Fn() + Send + Sync + 'static) -> Result<Replay, ReplayError> {
-        let body: Body = Arc::new(body);
+        let found = self.find_again(token, record, &(Arc::new(body) as Body))?;
+        let schedules = match token.run {
+            RunId::Iteration { iteration, .. } => iteration,
+            _ => 1,
+        };
+        Ok(Replay::of(found, schedules))
+    }
+
+    /// The run of `token`.
+    fn find_again(&self, token: &Token, record: bool, body: &Body) -> Result<Found, ReplayError> {
         let (found, wanted) = match &token.run {
             RunId::Choices { shape: wanted, deviations } => {
-                let found = self.replay_choices(&body, deviations.clone(), record, Learnt::default())?;
+                let found = self.replay_choices(body, deviations.clone(), record, Learnt::default())?;
                 if let Some(misfit) = &found.misfit {
                     return Err(ReplayError::Changed { why: misfit.clone() });
                 }
@@ -383,7 +405,7 @@ impl Check {
                 let progress = Arc::new(Progress::default());
                 let plan = Plan::Iteration { iteration: *iteration, record };
                 let strategy = Strategy::none();
-                let found = match check.launch(plan, strategy, body, &progress, Learnt::default()) {
+                let found = match check.launch(plan, strategy, Arc::clone(body), &progress, Learnt::default()) {
                     Ended::Found(found) => *found,
                     Ended::Done(done) => match done.potentials.into_iter().next().or(done.last.map(|last| *last)) {
                         Some(last) => last,
@@ -407,18 +429,14 @@ impl Check {
             let why = format!("expected a run of shape {:08x}, got {:08x}", wanted.0, wanted.1);
             return Err(ReplayError::Changed { why });
         }
-        let schedules = match token.run {
-            RunId::Iteration { iteration, .. } => iteration,
-            _ => 1,
-        };
-        Ok(Replay::of(found, schedules))
+        Ok(found)
     }
 
     /// Runs one schedule in which each of `bytes` answers a choice, and every choice after the last is the dull one: what a fuzzer drives.
-    /// What is found is not shrunk, which is for who looks at it.
+    /// The report tells in which order threads did what, which is what a fuzzer is to be told.
     pub fn run_bytes(&self, bytes: &[u8], body: impl Fn() + Send + Sync + 'static) -> Report {
         let began = Instant::now();
-        let once = Check { schedules: Some(1), shrink: false, ..self.clone() };
+        let once = Check { schedules: Some(1), ..self.clone() };
         let plan = Plan::Explore { schedules: Some(1), until: None, share: Share::whole() };
         let strategy = Strategy::Bytes(crate::strategy::Bytes::new(bytes));
         let (body, progress): (Body, _) = (Arc::new(body), Arc::new(Progress::default()));
@@ -427,6 +445,39 @@ impl Check {
             Ended::Done(done) => once.conclude(body, *done, began),
             Ended::Crashed(why) => once.report(Verdict::Crashed(why), 1, began),
         }
+    }
+
+    /// Runs exactly the run of `token` and reports it as one that was found just now: shrunk, with a token of its own. On loom the body is
+    /// explored again within fewer preemptions.
+    ///
+    /// # Errors
+    /// [`ReplayError`] if the body no longer makes the run that the token was taken from.
+    pub fn shrink_token(&self, token: &Token, body: impl Fn() + Send + Sync + 'static) -> Result<Report, ReplayError> {
+        let (began, body): (_, Body) = (Instant::now(), Arc::new(body));
+        let found = self.find_again(token, false, &body)?;
+        let bounds = if let RunId::Iteration { bounds, .. } = token.run { bounds } else { self.bounds };
+        Ok(Check { bounds, ..self.clone() }.report_run(body, found, began))
+    }
+
+    /// Runs the run whose choices are these, and reports it as one that was found just now: shrunk, with a token.
+    ///
+    /// # Errors
+    /// [`ReplayError::Crashed`] if it did not end.
+    pub fn run_deviations(
+        &self,
+        deviations: &[(u64, u64)],
+        body: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Report, ReplayError> {
+        let (began, body): (_, Body) = (Instant::now(), Arc::new(body));
+        let found = self.replay_choices(&body, deviations.to_vec(), false, Learnt::default())?;
+        Ok(self.report_run(body, found, began))
+    }
+
+    fn report_run(&self, body: Body, found: Found, began: Instant) -> Report {
+        if found.is_a_failure() {
+            return self.explain(body, found, 1, began, Learnt::default());
+        }
+        self.report(Verdict::Clean, 1, began)
     }
 
     /// Runs one schedule by the strategy and the seed, and returns it, whatever comes of it: for tests of determinism.
@@ -484,6 +535,13 @@ impl Check {
     }
 }
 
+impl Found {
+    /// A run in which nothing was found comes without a reason.
+    fn is_a_failure(&self) -> bool {
+        !self.finding.reason.is_empty()
+    }
+}
+
 enum Ended {
     Found(Box<Found>),
     Done(Box<Done>),
@@ -538,12 +596,16 @@ pub struct Report {
     pub token: Option<Token>,
     /// The hash of every step of the failing run.
     pub trace_hash: Option<u64>,
-    /// How often the failing run took the processor from a thread that could go on.
+    /// How often the failing run took the processor from a thread that could go on. On loom: the bound that it takes, if that is known.
     pub preemptions: Option<u32>,
     /// The failing run's choices that are not 0.
     pub deviations: Vec<(u64, u64)>,
+    /// How the failing run was shrunk, if it was.
+    pub shrinking: Option<Shrinking>,
     /// What all the runs together saw.
     pub coverage: Coverage,
+    /// In which order threads did what to what they share, for [`Check::run_bytes`].
+    pub orders: Option<Box<Orders>>,
     /// How long it took.
     pub wall: Duration,
 }
@@ -566,10 +628,8 @@ pub struct Replay {
 
 impl Replay {
     fn of(found: Found, schedules: u64) -> Replay {
-        // A run in which nothing was found comes without a reason.
-        let caught = !found.finding.reason.is_empty();
         Replay {
-            verdict: if caught { Verdict::Caught(found.finding) } else { Verdict::Clean },
+            verdict: if found.is_a_failure() { Verdict::Caught(found.finding) } else { Verdict::Clean },
             trace_hash: found.hash,
             choices: found.choices,
             schedules,
@@ -605,7 +665,8 @@ pub enum ReplayError {
 /// Explores `body` and panics with a token if something is found: the one line for a test.
 ///
 /// With `GLARE_REPLAY=<token>` in the environment, a test of that name replays that run only; with `GLARE_HTML=<file>` too, it
-/// leaves the run there as a page ([`crate::trace::page`]). `GLARE_SCHEDULES=N` and `GLARE_SEED=N` override the budget (1,000 schedules) and the seed (0).
+/// leaves the run there as a page ([`crate::trace::page`]). `GLARE_SCHEDULES=N` and `GLARE_SEED=N` override the budget (1,000
+/// schedules) and the seed (0).
 ///
 /// # Panics
 /// If something is found, with the finding, the timeline and the token; or if the token does not fit.

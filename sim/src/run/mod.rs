@@ -16,6 +16,7 @@ mod history;
 mod network;
 mod objects;
 mod operations;
+mod orders;
 mod schedule;
 mod sockets;
 mod tasks;
@@ -35,6 +36,7 @@ pub use network::Counters;
 pub(crate) use network::{EDESTADDRREQ, Tap, errno};
 #[cfg(feature = "turmoil")]
 pub(crate) use network::{Packet, RECEIVE_QUEUE_PACKETS};
+pub use orders::{ORDERS, Orders};
 
 pub(crate) type Site = &'static Location<'static>;
 
@@ -207,6 +209,7 @@ pub(crate) struct Found {
     pub(crate) trace: Option<Trace>,
     pub(crate) index: u64,
     pub(crate) coverage: Coverage,
+    pub(crate) orders: Option<Box<Orders>>,
     /// A bound ended this run: nothing was found, and nothing is clean.
     pub(crate) inconclusive: bool,
     pub(crate) misfit: Option<String>,
@@ -262,6 +265,8 @@ pub(crate) struct Run {
     pub(crate) strategy: Strategy,
     /// What has happened before what, where the strategy wants to know.
     history: Option<Box<history::History>>,
+    /// In which order threads did what, where a fuzzer wants to know.
+    orders: Option<Box<Orders>>,
     /// The places in the code that have made objects, as they were met.
     classes: Vec<Site>,
     pub(crate) choices: Vec<Choice>,
@@ -337,10 +342,13 @@ pub(crate) fn set_me(thread: u32) {
     CURRENT.set(thread);
 }
 
+const NO_RUN: &str =
+    "a primitive of a run was used where none goes on: by a thread that is not of `sim::thread::spawn`, or after its run";
+
 /// Looks at the run of this OS thread.
 #[inline]
 pub(crate) fn with<R>(f: impl FnOnce(&mut Run) -> R) -> R {
-    RUN.with_borrow_mut(|run| f(run.as_mut().expect("a modelled primitive is used only while a run goes on")))
+    RUN.with_borrow_mut(|run| f(run.as_mut().expect(NO_RUN)))
 }
 
 pub(crate) fn try_with<R>(f: impl FnOnce(&mut Run) -> R) -> Option<R> {
@@ -424,6 +432,7 @@ impl Run {
             options: Vec::new(),
             strategy,
             history: None,
+            orders: None,
             classes: Vec::new(),
             choices: Vec::new(),
             hash: 0,
@@ -474,6 +483,7 @@ impl Run {
         self.wall_offset_ns = 0;
         self.next = None;
         self.clear_history();
+        self.clear_orders();
         self.choices.clear();
         self.hash = 0;
         self.steps = 0;
@@ -517,6 +527,7 @@ impl Run {
             trace,
             index: self.index,
             coverage: std::mem::take(&mut self.coverage),
+            orders: self.orders.clone(),
             inconclusive: false,
             misfit: self.strategy.misfit(),
         }

@@ -47,6 +47,7 @@ impl Run {
         if self.trace.is_some() {
             self.record_event(thread, op, obj, site);
         }
+        self.note_order(thread, op, obj, site);
     }
 
     #[cold]

@@ -151,7 +151,7 @@ impl Strategy {
                 replay.next = 0;
                 replay.index = 0;
             }
-            Strategy::Bytes(bytes) => bytes.next = 0,
+            Strategy::Bytes(bytes) => bytes.begin(),
         }
         true
     }
@@ -175,8 +175,7 @@ impl Strategy {
             Strategy::Sampling(sampling) => sampling.choose(kind, arity),
             Strategy::Dfs(dfs) => dfs.choose(kind, arity),
             Strategy::Replay(replay) => replay.answer(arity),
-            Strategy::Bytes(bytes) if kind == Kind::Timer => bytes.answer_rarely(arity),
-            Strategy::Bytes(bytes) => bytes.answer(arity),
+            Strategy::Bytes(bytes) => bytes.choose(kind, arity),
         }
     }
 
@@ -187,7 +186,7 @@ impl Strategy {
             Strategy::Sampling(sampling) => sampling.choose_with_odds(kind, arity, chance),
             Strategy::Dfs(dfs) => dfs.choose(kind, arity),
             Strategy::Replay(replay) => replay.answer(arity),
-            Strategy::Bytes(bytes) => bytes.answer_rarely(arity),
+            Strategy::Bytes(bytes) => bytes.choose(kind, arity),
         }
     }
 
@@ -254,10 +253,21 @@ mod tests {
         assert!(bytes.begin(0));
         assert_eq!(bytes.choose(Kind::Input, 5), 2);
         assert_eq!([bytes.choose(Kind::Timer, 2), bytes.choose(Kind::Timer, 2)], [0, 1]);
-        assert_eq!(bytes.choose_with_odds(Kind::Input, 3, Chance::NEVER), 2);
+        assert_eq!(bytes.choose_with_odds(Kind::Loss, 3, Chance::NEVER), 2);
         assert_eq!(bytes.choose(Kind::Input, 1 << 32), 1 << 31);
         assert_eq!([bytes.choose(Kind::Input, 9), bytes.choose(Kind::Timer, 2)], [0, 0]);
         assert_eq!(bytes.schedule(&[3, 4], true, None), 0);
+    }
+
+    #[test]
+    fn bytes_let_rare_things_happen_so_often_only() {
+        let mut bytes = Strategy::Bytes(Bytes::new(&[255; 100]));
+        for _ in 0..2 {
+            assert!(bytes.begin(0));
+            let mut happens = |kind| (0..30).map(|_| bytes.choose(kind, 2)).sum::<u64>();
+            assert_eq!([happens(Kind::Timer), happens(Kind::Loss), happens(Kind::Corrupt)], [8, 16, 0]);
+            assert_eq!(bytes.choose(Kind::Input, 256), 255);
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Answers that are known: those of a token, and those of a fuzzer.
 
+use crate::choice::Kind;
+
 /// Answers 0, except at the recorded places.
 #[derive(Debug)]
 pub(crate) struct Replay {
@@ -45,15 +47,43 @@ impl Replay {
 #[derive(Debug)]
 pub(crate) struct Bytes {
     bytes: Vec<u8>,
-    pub(super) next: usize,
+    next: usize,
+    early_timers_left: u32,
+    faults_left: u32,
 }
 
 /// A byte from here on lets happen what happens rarely: one in sixteen.
 const RARE: u8 = 240;
+/// So often timers fire early in a run, and so many packets are harmed. A fuzzer would soon have all of them be, and programs' patience
+/// has an end.
+const EARLY_TIMERS_MAX: u32 = 8;
+const FAULTS_MAX: u32 = 16;
 
 impl Bytes {
     pub(crate) fn new(bytes: &[u8]) -> Self {
-        Bytes { bytes: bytes.to_vec(), next: 0 }
+        Bytes { bytes: bytes.to_vec(), next: 0, early_timers_left: EARLY_TIMERS_MAX, faults_left: FAULTS_MAX }
+    }
+
+    pub(super) fn begin(&mut self) {
+        (self.next, self.early_timers_left, self.faults_left) = (0, EARLY_TIMERS_MAX, FAULTS_MAX);
+    }
+
+    pub(super) fn choose(&mut self, kind: Kind, arity: u64) -> u64 {
+        let left = match kind {
+            Kind::Timer => &mut self.early_timers_left,
+            kind if kind.is_fault() => &mut self.faults_left,
+            _ => return self.answer(arity),
+        };
+        if *left == 0 {
+            return 0;
+        }
+        let answer = match self.bytes.get(self.next).copied().unwrap_or_default().checked_sub(RARE) {
+            Some(over) if arity > 1 => 1 + u64::from(over) % (arity - 1),
+            _ => 0,
+        };
+        *left -= u32::from(answer != 0);
+        self.next += 1;
+        answer
     }
 
     fn take(&mut self) -> u8 {
@@ -66,12 +96,5 @@ impl Bytes {
     pub(super) fn answer(&mut self, arity: u64) -> u64 {
         let byte = u64::from(self.take());
         if arity <= 256 { byte % arity } else { ((u128::from(byte) * u128::from(arity)) >> 8) as u64 }
-    }
-
-    pub(super) fn answer_rarely(&mut self, arity: u64) -> u64 {
-        match self.take().checked_sub(RARE) {
-            Some(over) if arity > 1 => 1 + u64::from(over) % (arity - 1),
-            _ => 0,
-        }
     }
 }

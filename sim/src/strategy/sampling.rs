@@ -47,15 +47,22 @@ enum Walk {
 /// How likely what is rare is, in the run that goes on.
 #[derive(Clone, Copy, Debug)]
 struct Odds {
-    /// A timer fires early at one point in so many; `None`: at none.
-    early_timer: Option<u64>,
+    /// A timer fires early at one point in so many.
+    early_timer: u64,
+    /// So many may do so yet.
+    early_timers_left: u32,
     late_packets: u64,
     /// For each kind of fault: its chance, as eighths of what the link says.
     faults: [u64; Kind::CODES],
 }
 
 impl Odds {
-    const PLAIN: Odds = Odds { early_timer: Some(EARLY_TIMER_ODDS), late_packets: LATE_PACKETS_ODDS, faults: [8; Kind::CODES] };
+    const PLAIN: Odds = Odds {
+        early_timer: EARLY_TIMER_ODDS,
+        early_timers_left: u32::MAX,
+        late_packets: LATE_PACKETS_ODDS,
+        faults: [8; Kind::CODES],
+    };
 }
 
 impl Sampling {
@@ -116,11 +123,13 @@ impl Sampling {
 
     fn draw_odds(&mut self) -> Odds {
         let stream = &mut self.stream;
-        let early_timer = stream.one_of(&[Some(4), Some(8), Some(EARLY_TIMER_ODDS)]);
+        let early_timer = stream.one_of(&[2, 4, 8]);
+        // A processor that is slow again and again is no longer one that programs wait for: their patience has an end.
+        let early_timers_left = stream.one_of(&[2, 4, 8]);
         let late_packets = stream.one_of(&[3, LATE_PACKETS_ODDS, 32]);
         let mut faults = [8; Kind::CODES];
         faults.iter_mut().for_each(|eighths| *eighths = stream.one_of(&[0, 4, 8, 16]));
-        Odds { early_timer, late_packets, faults }
+        Odds { early_timer, early_timers_left, late_packets, faults }
     }
 
     fn uses_urw(&self) -> bool {
@@ -147,7 +156,11 @@ impl Sampling {
     #[inline]
     pub(super) fn choose(&mut self, kind: Kind, arity: u64) -> u64 {
         match kind {
-            Kind::Timer => u64::from(self.odds.early_timer.is_some_and(|odds| self.stream.below(odds) == 0)),
+            Kind::Timer => {
+                let fires = self.stream.below(self.odds.early_timer) == 0 && self.odds.early_timers_left > 0;
+                self.odds.early_timers_left -= u32::from(fires);
+                u64::from(fires)
+            }
             _ => self.stream.below(arity),
         }
     }

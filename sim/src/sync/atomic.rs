@@ -100,6 +100,41 @@ macro_rules! atomics {
                 })
             }
 
+            /// As [`Self::compare_exchange`]. No engine has it fail though the value is `current`; some processors do.
+            ///
+            /// # Errors
+            /// The value, if it was another, and in production now and then if it was not.
+            #[track_caller]
+            #[inline]
+            pub fn compare_exchange_weak(&self, current: $value, new: $value, success: Ordering, failure: Ordering) -> Result<$value, $value> {
+                access!(self, ReadModifyWrite, atomic => atomic.compare_exchange_weak(current, new, success, failure), result => match result {
+                    Ok(_) => (Op::ReadModifyWrite, success),
+                    Err(_) => (Op::Load, failure),
+                })
+            }
+
+            /// Reads the value, asks `update` for the next, and puts that in if nobody was faster, or begins again. Returns the old one.
+            ///
+            /// # Errors
+            /// The value, if `update` had none.
+            #[track_caller]
+            #[inline]
+            pub fn fetch_update(
+                &self,
+                set_order: Ordering,
+                fetch_order: Ordering,
+                mut update: impl FnMut($value) -> Option<$value>,
+            ) -> Result<$value, $value> {
+                let mut before = self.load(fetch_order);
+                while let Some(next) = update(before) {
+                    match self.compare_exchange_weak(before, next, set_order, fetch_order) {
+                        Ok(before) => return Ok(before),
+                        Err(other) => before = other,
+                    }
+                }
+                Err(before)
+            }
+
             $(
                 #[doc = concat!("`", stringify!($arithmetic), "`, as std's; returns the old value.")]
                 #[track_caller]
@@ -174,11 +209,14 @@ macro_rules! access {
 
 atomics! {
     AtomicBool(bool) [fetch_and, fetch_or, fetch_xor];
-    AtomicU8(u8) [fetch_add, fetch_sub, fetch_and, fetch_or, fetch_max];
-    AtomicU16(u16) [fetch_add, fetch_sub, fetch_and, fetch_or, fetch_max];
-    AtomicU32(u32) [fetch_add, fetch_sub, fetch_and, fetch_or, fetch_max];
-    AtomicU64(u64) [fetch_add, fetch_sub, fetch_and, fetch_or, fetch_max];
-    AtomicUsize(usize) [fetch_add, fetch_sub, fetch_and, fetch_or, fetch_max];
-    AtomicI32(i32) [fetch_add, fetch_sub, fetch_max];
-    AtomicI64(i64) [fetch_add, fetch_sub, fetch_max];
+    AtomicU8(u8) [fetch_add, fetch_sub, fetch_and, fetch_or, fetch_xor, fetch_max, fetch_min];
+    AtomicU16(u16) [fetch_add, fetch_sub, fetch_and, fetch_or, fetch_xor, fetch_max, fetch_min];
+    AtomicU32(u32) [fetch_add, fetch_sub, fetch_and, fetch_or, fetch_xor, fetch_max, fetch_min];
+    AtomicU64(u64) [fetch_add, fetch_sub, fetch_and, fetch_or, fetch_xor, fetch_max, fetch_min];
+    AtomicUsize(usize) [fetch_add, fetch_sub, fetch_and, fetch_or, fetch_xor, fetch_max, fetch_min];
+    AtomicI8(i8) [fetch_add, fetch_sub, fetch_and, fetch_or, fetch_xor, fetch_max, fetch_min];
+    AtomicI16(i16) [fetch_add, fetch_sub, fetch_and, fetch_or, fetch_xor, fetch_max, fetch_min];
+    AtomicI32(i32) [fetch_add, fetch_sub, fetch_and, fetch_or, fetch_xor, fetch_max, fetch_min];
+    AtomicI64(i64) [fetch_add, fetch_sub, fetch_and, fetch_or, fetch_xor, fetch_max, fetch_min];
+    AtomicIsize(isize) [fetch_add, fetch_sub, fetch_and, fetch_or, fetch_xor, fetch_max, fetch_min];
 }

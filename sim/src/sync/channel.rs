@@ -3,7 +3,6 @@
 use super::{Arc, Condvar, Mutex};
 use crate::time::Instant;
 use std::collections::VecDeque;
-use std::fmt;
 use std::time::Duration;
 
 /// A channel of `capacity` messages. With a capacity of 0 it is a rendezvous: a send returns when a receiver has taken the message.
@@ -41,41 +40,35 @@ struct State<T> {
 }
 
 /// The message could not be sent as nobody is left to receive it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("nobody is left to receive")]
 pub struct SendError<T>(pub T);
 
 /// The message could not be sent now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TrySendError<T> {
     /// The channel is full (or, at a rendezvous, nobody waits), or the time was up.
+    #[error("there is no room for a message")]
     Full(T),
     /// Nobody is left to receive.
+    #[error("nobody is left to receive")]
     Disconnected(T),
 }
 
 /// Nobody is left to send, and nothing is left to receive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("nobody is left to send")]
 pub struct RecvError;
 
 /// Nothing could be received now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TryRecvError {
     /// Nothing has come, or not in time.
+    #[error("no message has come")]
     Empty,
     /// Nobody is left to send.
+    #[error("nobody is left to send")]
     Disconnected,
-}
-
-impl<T> fmt::Display for SendError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("nobody is left to receive")
-    }
-}
-
-impl fmt::Display for RecvError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("nobody is left to send")
-    }
 }
 
 /// Sends. Clones send into the same channel.
@@ -222,6 +215,11 @@ impl<T> Receiver<T> {
         self.take(&mut state).ok_or(if state.senders == 0 { TryRecvError::Disconnected } else { TryRecvError::Empty })
     }
 
+    /// Every message until nobody is left to send. Each is waited for.
+    pub fn iter(&self) -> Iter<'_, T> {
+        Iter(self)
+    }
+
     fn take(&self, state: &mut State<T>) -> Option<T> {
         let message = state.queue.pop_front()?;
         state.taken += 1;
@@ -248,6 +246,50 @@ impl<T> Receiver<T> {
             None if state.senders == 0 => Err(TryRecvError::Disconnected),
             None => Err(TryRecvError::Empty),
         }
+    }
+}
+
+/// Every message until nobody is left to send.
+#[derive(Debug)]
+pub struct Iter<'a, T>(&'a Receiver<T>);
+
+impl<T> Iterator for Iter<'_, T> {
+    type Item = T;
+
+    #[track_caller]
+    fn next(&mut self) -> Option<T> {
+        self.0.recv().ok()
+    }
+}
+
+impl<'a, T> IntoIterator for &'a Receiver<T> {
+    type Item = T;
+    type IntoIter = Iter<'a, T>;
+
+    fn into_iter(self) -> Iter<'a, T> {
+        self.iter()
+    }
+}
+
+/// As [`Iter`], with the receiver its own.
+#[derive(Debug)]
+pub struct IntoIter<T>(Receiver<T>);
+
+impl<T> Iterator for IntoIter<T> {
+    type Item = T;
+
+    #[track_caller]
+    fn next(&mut self) -> Option<T> {
+        self.0.recv().ok()
+    }
+}
+
+impl<T> IntoIterator for Receiver<T> {
+    type Item = T;
+    type IntoIter = IntoIter<T>;
+
+    fn into_iter(self) -> IntoIter<T> {
+        IntoIter(self)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::choice::Kind;
 use crate::kernel::{self, Gate};
 #[cfg(feature = "model")]
 use crate::run::{Nature, Obj, Site, WaitFor, Wake, me, nanos, with};
+use crate::time::Instant;
 #[cfg(feature = "model")]
 use crate::trace::Op;
 #[cfg(feature = "model")]
@@ -92,6 +93,24 @@ impl Condvar {
         while condition(&mut **guard) {
             self.wait(guard);
         }
+    }
+
+    /// Waits until `condition` is false, for `timeout` at most. `timed_out`: it is still true.
+    #[track_caller]
+    pub fn wait_while_for<T: ?Sized>(
+        &self,
+        guard: &mut MutexGuard<'_, T>,
+        mut condition: impl FnMut(&mut T) -> bool,
+        timeout: Duration,
+    ) -> WaitTimeoutResult {
+        let deadline = Instant::now() + timeout;
+        while condition(&mut **guard) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || self.wait_for(guard, left).timed_out() {
+                return WaitTimeoutResult(condition(&mut **guard));
+            }
+        }
+        WaitTimeoutResult(false)
     }
 
     /// Wakes one waiter. A notification that nobody waits for is lost.

@@ -9,7 +9,9 @@ use crate::kernel::Gate;
 #[cfg(feature = "model")]
 use crate::run::{Nature, Obj, Site, WaitFor, me, nanos, with};
 #[cfg(feature = "model")]
-use crate::trace::Op;
+use crate::trace::{Op, place};
+#[cfg(feature = "model")]
+use crate::verdict::{Detector, Finding};
 use std::marker::PhantomData;
 use std::panic::Location;
 use std::time::Duration;
@@ -96,6 +98,8 @@ impl RawLock {
         if !matches!(self, RawLock::Real) {
             return self.lock_modelled(mode, site);
         }
+        #[cfg(feature = "model")]
+        refuse_if_in_a_run(site);
         let _ = (mode, site);
         RawGuard::REAL
     }
@@ -107,6 +111,8 @@ impl RawLock {
         if !matches!(self, RawLock::Real) {
             return self.try_lock_modelled(mode, site);
         }
+        #[cfg(feature = "model")]
+        refuse_if_in_a_run(site);
         let _ = (mode, site);
         Some(RawGuard::REAL)
     }
@@ -118,8 +124,20 @@ impl RawLock {
         if !matches!(self, RawLock::Real) {
             return self.try_lock_for_modelled(mode, timeout, site);
         }
+        #[cfg(feature = "model")]
+        refuse_if_in_a_run(site);
         let _ = (mode, timeout, site);
         Some(RawGuard::REAL)
+    }
+}
+
+/// A real lock in a run would work, and nothing of it would be explored: a check that finds nothing, and says nothing.
+#[cfg(feature = "model")]
+#[inline]
+fn refuse_if_in_a_run(site: Site) {
+    if current() != Engine::Real {
+        let what = "a lock that was made outside of the run was used in it, where no engine sees it: make it in the body";
+        crate::run::fail(Finding::new(Detector::Panic, what).with(format!("used at {}", place(site))));
     }
 }
 

@@ -1,6 +1,5 @@
 //! *The call*: setup, 1 s of sound, pictures for 0.5 s, hold, new keys, and both hang up at once.
 
-pub mod by_bytes;
 mod party;
 mod weather;
 
