@@ -214,7 +214,7 @@ fn a_replay_writes_its_packets_and_tshark_reads_them() {
     let token = table.split_whitespace().find(|word| word.starts_with("glare1:")).expect("it is caught").to_owned();
     let file = folder("pcap").join("packets.pcapng");
     let path = file.to_str().unwrap();
-    let output = glare(&["replay", &token, "--pcap", path]);
+    let output = glare(&["replay", &token, "--pcap", path, "--lines", "500"]);
     assert!(output.status.success(), "{}", stderr(&output));
     let text = stdout(&output);
     // Six were sent, the one that is lost never arrives, and the last may be on its way.

@@ -124,17 +124,91 @@ pub struct Finding {
     pub reason: String,
     /// The particulars of this run: who holds what, taken where.
     pub details: Vec<String>,
+    /// The same as data: the cycle, the racing pair, who used what was released.
+    pub involved: Vec<Involved>,
+}
+
+/// What one thread has to do with a finding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Involved {
+    /// The thread, by number of spawning; 0 is the body.
+    pub thread: u32,
+    /// Its name.
+    pub name: String,
+    /// What it does, or did.
+    pub deed: Deed,
+    /// To what: the name of a lock, a cell, a resource, an operation, or a thread.
+    pub what: String,
+    /// Which object it is, as [`crate::trace::Trace::objects`] counts them.
+    pub object: Option<u32>,
+    /// The thread whose end is waited for.
+    pub other: Option<u32>,
+    /// Where, as `file:line`.
+    pub site: String,
+}
+
+/// What a thread does that is part of a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Deed {
+    /// It holds a lock.
+    Holds,
+    /// It waits for a lock, or asks for one.
+    WaitsFor,
+    /// It waits for a thread's end.
+    Joins,
+    /// It waits for somebody to wake it.
+    WaitsOn,
+    /// It reads a cell.
+    Reads,
+    /// It writes a cell.
+    Writes,
+    /// It uses a resource.
+    Uses,
+    /// It releases a resource.
+    Releases,
+    /// It is within an operation.
+    Operates,
+}
+
+impl Deed {
+    pub(crate) const fn of_access(writes: bool) -> Deed {
+        if writes { Deed::Writes } else { Deed::Reads }
+    }
+
+    /// The words between a thread and what it concerns.
+    pub const fn verb(self) -> &'static str {
+        match self {
+            Deed::Holds => "holds",
+            Deed::WaitsFor => "waits for",
+            Deed::Joins => "waits for the end of",
+            Deed::WaitsOn => "waits on",
+            Deed::Reads => "reads",
+            Deed::Writes => "writes",
+            Deed::Uses => "uses",
+            Deed::Releases => "releases",
+            Deed::Operates => "is in",
+        }
+    }
 }
 
 impl Finding {
     /// A finding without particulars.
     pub fn new(detector: Detector, reason: impl Into<String>) -> Self {
-        Finding { detector, reason: reason.into(), details: Vec::new() }
+        Finding { detector, reason: reason.into(), details: Vec::new(), involved: Vec::new() }
     }
 
     /// Adds a line of particulars.
     pub fn with(mut self, detail: impl Into<String>) -> Self {
         self.details.push(detail.into());
+        self
+    }
+
+    /// Adds what a thread has to do with it, once.
+    pub(crate) fn involving(mut self, involved: Involved) -> Self {
+        if !self.involved.contains(&involved) {
+            self.involved.push(involved);
+        }
         self
     }
 }

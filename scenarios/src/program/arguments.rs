@@ -22,6 +22,8 @@ use std::time::Duration;
   glare run retransmit-join --engine shuttle
   glare run --partition 2/8 --junit report.xml
   glare replay TOKEN --pcap call.pcapng
+  glare replay TOKEN --html run.html --perfetto run.json
+  glare replay TOKEN --diff dull
   glare shrink TOKEN
   glare fuzz --for 8h
   glare token fuzz/artifacts/session_close/crash-5f1c
@@ -45,16 +47,7 @@ pub(crate) enum Command {
     /// Runs checks, one process each, and shows what came of them.
     Run(RunArguments),
     /// Runs exactly the run of a token and shows its timeline.
-    Replay {
-        /// As `glare run` printed it.
-        token: String,
-        /// Writes the run's packets to this file, for tshark and Wireshark.
-        #[arg(long, value_name = "FILE")]
-        pcap: Option<PathBuf>,
-        /// How many lines the timeline has at the most; the middle is left out.
-        #[arg(long, value_parser = clap::value_parser!(u32).range(3..=10_000_000), value_name = "N")]
-        lines: Option<u32>,
-    },
+    Replay(ReplayArguments),
     /// Shrinks the run of a token: fewer choices, fewer preemptions, a shorter run. Prints what it came to, and its token last.
     Shrink {
         /// As `glare run` printed it.
@@ -139,6 +132,28 @@ pub(crate) struct RunArguments {
     /// Writes the rows to this file too, as an array of objects.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ReplayArguments {
+    /// As `glare run` printed it.
+    pub(crate) token: String,
+    /// Writes the run to this file as a page that needs nothing else: lanes, locks, packets and what was found, with filters and zoom.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Writes the run to this file as trace events, for ui.perfetto.dev.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) perfetto: Option<PathBuf>,
+    /// Writes the run's packets to this file, for tshark and Wireshark.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pcap: Option<PathBuf>,
+    /// Shows where the run parts from this one of the same exhibit and subject, in the place of its timeline: a token, or `dull` for the run
+    /// that makes only dull choices (on loom, its first), which of most races is one that passes.
+    #[arg(long, value_name = "TOKEN", conflicts_with = "lines")]
+    pub(crate) diff: Option<String>,
+    /// How many lines the timeline has at the most; the middle is left out. Unless said, what is printed has fewer than 60 in all.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(3..=10_000_000), value_name = "N")]
+    pub(crate) lines: Option<u32>,
 }
 
 #[derive(Clone, Debug, Default, Args)]

@@ -68,7 +68,7 @@ pub fn main() -> ExitCode {
     let result = match arguments.command.unwrap_or_default() {
         Command::List { json } => run::list(json.as_deref()),
         Command::Run(wanted) => run::run(&wanted),
-        Command::Replay { token, pcap, lines } => replay::replay(&token, pcap.as_deref(), lines),
+        Command::Replay(wanted) => replay::replay(&wanted),
         Command::Fuzz(wanted) => fuzz::fuzz(&wanted),
         Command::Guard { program, arguments } => return fuzz::guard(&program, &arguments),
         Command::Triage { target, file } => fuzz::triage(&target, &file),

@@ -146,7 +146,7 @@ enum Stage {
     /// After a second run of the same choices, which should have had this hash.
     Rechecked { hash: u64 },
     /// After a recorded run of the same choices, to name the step that differs.
-    Compared { deviations: Vec<(u64, u64)>, first: Option<Trace>, left: u32 },
+    Compared { deviations: Vec<(u64, u64)>, first: Option<Box<Trace>>, left: u32 },
 }
 
 impl Driver {
@@ -197,7 +197,7 @@ impl Driver {
                     run::fail(Finding::new(Detector::Nondeterminism, format!("the same choices gave another run; {step}")));
                 }
                 self.replay(deviations.clone());
-                self.stage = Stage::Compared { deviations, first: Some(trace), left: left - 1 };
+                self.stage = Stage::Compared { deviations, first: Some(Box::new(trace)), left: left - 1 };
                 self.begin(true);
                 return true;
             }

@@ -1,6 +1,7 @@
 //! Exploring: runs a body under an engine until something is found or the budget ends, and replays what was found.
 
 mod carrier;
+mod dull;
 #[cfg(feature = "loom")]
 pub(crate) mod loom;
 mod parallel;
@@ -663,8 +664,9 @@ pub enum ReplayError {
 
 /// Explores `body` and panics with a token if something is found: the one line for a test.
 ///
-/// With `GLARE_REPLAY=<token>` in the environment, a test of that name replays that run only. `GLARE_SCHEDULES=N` and
-/// `GLARE_SEED=N` override the budget (1,000 schedules) and the seed (0).
+/// With `GLARE_REPLAY=<token>` in the environment, a test of that name replays that run only; with `GLARE_HTML=<file>` too, it
+/// leaves the run there as a page ([`crate::trace::page`]). `GLARE_SCHEDULES=N` and `GLARE_SEED=N` override the budget (1,000
+/// schedules) and the seed (0).
 ///
 /// # Panics
 /// If something is found, with the finding, the timeline and the token; or if the token does not fit.
@@ -679,6 +681,10 @@ pub fn model(body: impl Fn() + Send + Sync + 'static) {
         if token.exhibit == name {
             check.engine = token.engine;
             let replay = check.replay(&token, true, move || body()).unwrap_or_else(|error| panic!("GLARE_REPLAY: {error}"));
+            if let Some(file) = std::env::var_os("GLARE_HTML") {
+                let page = crate::trace::page(&token, &replay);
+                std::fs::write(&file, page).unwrap_or_else(|error| panic!("GLARE_HTML: {}: {error}", file.display()));
+            }
             let timeline = replay.trace.map(|trace| trace.timeline(TIMELINE_LINES)).unwrap_or_default();
             match replay.verdict {
                 Verdict::Clean => return,

@@ -516,6 +516,9 @@ impl Run {
         let mut trace = self.trace.take();
         if let Some(trace) = &mut trace {
             trace.threads = (0..self.threads.len() as u32).map(|thread| self.thread_name(thread)).collect();
+            trace.thread_hosts = self.threads.iter().map(|thread| thread.host).collect();
+            trace.hosts = self.net.hosts.iter().map(|host| (host.name.to_string(), host.address)).collect();
+            trace.objects = (0..self.objects.len() as u32).map(|id| self.object_name(Obj { run: self.epoch, id })).collect();
         }
         Found {
             finding,

@@ -7,8 +7,7 @@ use crate::happens::VectorClock;
 use crate::order::Held;
 use crate::trace::Op;
 use crate::trace::place;
-use crate::verdict::Detector;
-use crate::verdict::Finding;
+use crate::verdict::{Deed, Detector, Finding};
 use smallvec::SmallVec;
 
 impl Run {
@@ -65,9 +64,13 @@ impl Run {
 
     /// A lock that `thread` holds and that blocks others' threads: what it is, and where it was taken.
     pub(crate) fn blocking_lock_of(&self, thread: u32) -> Option<(String, String)> {
-        let blocks = |held: &&Held| self.objects[held.lock as usize].nature != Nature::AsyncLock;
-        let held = self.threads[thread as usize].held.iter().find(blocks)?;
+        let held = self.blocking_held(thread)?;
         Some((self.object_name(Obj { run: self.epoch, id: held.lock }), place(held.site)))
+    }
+
+    pub(super) fn blocking_held(&self, thread: u32) -> Option<&Held> {
+        let blocks = |held: &&Held| self.objects[held.lock as usize].nature != Nature::AsyncLock;
+        self.threads[thread as usize].held.iter().find(blocks)
     }
 
     #[track_caller]
@@ -112,6 +115,9 @@ impl Run {
                         lock(to.lock),
                         place(to.site)
                     ));
+                    let involved =
+                        |deed, held: &Held| self.involved(*thread, deed, Obj { run: self.epoch, id: held.lock }, held.site);
+                    finding = finding.involving(involved(Deed::Holds, from)).involving(involved(Deed::WaitsFor, to));
                 }
                 self.potential_here = Some(finding);
             }
@@ -316,7 +322,9 @@ impl Run {
         pair.sort();
         Some(
             Finding::new(Detector::Race, format!("{}: {} and {} are not ordered", self.object_name(obj), pair[0], pair[1]))
-                .with(format!("the {mine} is by {}, the {what} by {}", self.thread_name(me), self.thread_name(other))),
+                .with(format!("the {mine} is by {}, the {what} by {}", self.thread_name(me), self.thread_name(other)))
+                .involving(self.involved(other, Deed::of_access(what == "write"), obj, other_site))
+                .involving(self.involved(me, Deed::of_access(writes), obj, site)),
         )
     }
 
@@ -344,7 +352,13 @@ impl Run {
         let mut pair = vec![tell(writes, site)];
         pair.extend(others.map(|(_, writes, site)| tell(*writes == 1, site)));
         pair.sort();
-        Finding::new(Detector::Race, format!("{}: {} are not ordered", self.object_name(obj), pair.join(" and ")))
+        let mut finding =
+            Finding::new(Detector::Race, format!("{}: {} are not ordered", self.object_name(obj), pair.join(" and ")));
+        let accesses = self.objects[obj.id as usize].reads.iter();
+        for &(thread, other_writes, other_site) in accesses.filter(|access| access.2 == site || writes || access.1 == 1) {
+            finding = finding.involving(self.involved(thread, Deed::of_access(other_writes == 1), obj, other_site));
+        }
+        finding
     }
 
     pub(crate) fn register(&mut self, kind: &'static str, site: Site) -> Obj {
@@ -369,7 +383,9 @@ impl Run {
                     false => (Detector::UseAfterRelease, "used"),
                 };
                 Err(Finding::new(detector, format!("{name} was {what} at {} after its release at {}", place(site), place(at)))
-                    .with(format!("released by {}, then {what} by {user}", self.thread_name(by))))
+                    .with(format!("released by {}, then {what} by {user}", self.thread_name(by)))
+                    .involving(self.involved(by, Deed::Releases, obj, at))
+                    .involving(self.involved(me, if releases { Deed::Releases } else { Deed::Uses }, obj, site)))
             }
             None => {
                 if releases {

@@ -34,6 +34,17 @@ impl Run {
         if self.trace.is_some() {
             let name = self.thread_name(thread);
             self.name_last_event(&name);
+            if let Some(event) = self.trace.as_mut().and_then(|trace| trace.events.last_mut()) {
+                event.other = Some(thread);
+            }
+        }
+    }
+
+    /// The last event concerns this datagram.
+    pub(super) fn name_last_event_of_packet(&mut self, number: u64, name: &str) {
+        self.name_last_event(name);
+        if let Some(event) = self.trace.as_mut().and_then(|trace| trace.events.last_mut()) {
+            event.packet = Some(number);
         }
     }
 

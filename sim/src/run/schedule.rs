@@ -9,9 +9,9 @@ use crate::net::link::Chance;
 use crate::strategy::Step;
 use crate::trace::Event;
 use crate::trace::Op;
+use crate::trace::Pick;
 use crate::trace::place;
-use crate::verdict::Detector;
-use crate::verdict::Finding;
+use crate::verdict::{Deed, Detector, Finding, Involved};
 use std::sync::atomic::Ordering;
 
 impl Run {
@@ -56,7 +56,17 @@ impl Run {
         let now_ns = self.now(thread);
         let choices = self.choices.len() as u64;
         if let Some(trace) = &mut self.trace {
-            trace.events.push(Event { thread, now_ns, op, object, site: place(site), choices });
+            trace.events.push(Event {
+                thread,
+                now_ns,
+                op,
+                object,
+                site: place(site),
+                choices,
+                object_id: obj.map(|obj| obj.id),
+                other: None,
+                packet: None,
+            });
         }
     }
 
@@ -221,6 +231,9 @@ impl Run {
             _ => {
                 let state = self.state(me);
                 let value = self.strategy.schedule(&self.options, preempts, state);
+                if let Some(trace) = &mut self.trace {
+                    trace.picks.push(Pick { choice: self.choices.len() as u64, options: self.options.clone() });
+                }
                 let arity = self.options.len() as u64;
                 self.push_choice(Choice { kind: Kind::Schedule, arity, value: value as u64, preempts });
                 self.options[value]
@@ -320,10 +333,19 @@ impl Run {
             .collect();
         reason.sort();
         let mut finding = Finding::new(Detector::Hang, format!("{} did not end", reason.join(" and ")))
-            .with(format!("entered at {}", place(operation.site)));
+            .with(format!("entered at {}", place(operation.site)))
+            .involving(Involved {
+                thread: operation.thread,
+                name: self.thread_name(operation.thread),
+                deed: Deed::Operates,
+                what: operation.name.to_owned(),
+                object: None,
+                other: None,
+                site: place(operation.site),
+            });
         for line in self.tell_waits() {
             finding = finding.with(line);
         }
-        Err(finding)
+        Err(self.involve(finding, self.unfinished()))
     }
 }

@@ -220,7 +220,7 @@ impl Run {
         self.record(me, Op::PacketReceived, Some(obj), packet.site);
         if self.trace.is_some() {
             let name = format!("packet {number}");
-            self.name_last_event(&name);
+            self.name_last_event_of_packet(number, &name);
         }
         Some(Ok(packet))
     }

@@ -104,6 +104,9 @@ impl Run {
         let now_ns = self.now_ns;
         thread.deadline_ns = thread.sleeps.iter().map(|sleep| sleep.deadline_ns).filter(|deadline| *deadline > now_ns).min();
         let is_timed = thread.deadline_ns.is_some();
+        if self.trace.is_some() {
+            self.record_wait(task);
+        }
         let cycle = if is_timed { None } else { self.cycle_from(task) };
         cycle.map(|cycle| self.deadlock(&cycle))
     }
@@ -132,5 +135,6 @@ impl Run {
             Finding::new(Detector::LockAcrossAwait, format!("{} waits while it holds {}", self.thread_name(thread), held.0))
                 .with(format!("taken at {}", held.1)),
         )
+        .map(|finding| self.involve_holder(finding, thread))
     }
 }

@@ -162,7 +162,13 @@ impl Run {
         thread.is_parked = false;
         if deadline_ns.is_some() {
             self.timers += 1;
-        } else if let Some(cycle) = self.cycle_from(me) {
+        }
+        if self.trace.is_some() {
+            self.record_wait(me);
+        }
+        if deadline_ns.is_none()
+            && let Some(cycle) = self.cycle_from(me)
+        {
             return Err(self.deadlock(&cycle));
         }
         Ok(())

@@ -10,7 +10,7 @@ use crate::choice::{Kind, mix};
 use crate::engine::Engine;
 use crate::net::link::{Arrivals, Chance, Link, Loss};
 use crate::trace::{Arrival, Op, Packet as TracedPacket};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// So many packets may be in flight; what is sent then is dropped, as by an interface's queue.
 const IN_FLIGHT_MAX: usize = 65_536;
@@ -297,11 +297,9 @@ impl Run {
 
     pub(super) fn trace_packet(&mut self, number: u64, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         let name = format!("packet {number}, {} bytes, to {}", bytes.len(), self.net.tell_address(to));
-        self.name_last_event(&name);
-        let hosts: Vec<(String, IpAddr)> = self.net.hosts.iter().map(|host| (host.name.to_string(), host.address)).collect();
+        self.name_last_event_of_packet(number, &name);
         let sent_ns = self.now_ns;
         if let Some(trace) = &mut self.trace {
-            trace.hosts = hosts;
             trace.packets.push(TracedPacket {
                 number,
                 from,
@@ -316,7 +314,7 @@ impl Run {
 
     pub(super) fn trace_arrival(&mut self, packet: &Packet) {
         let name = format!("packet {} at {}", packet.number, self.net.tell_address(packet.to));
-        self.name_last_event(&name);
+        self.name_last_event_of_packet(packet.number, &name);
         let at_ns = self.now_ns;
         if let Some(traced) = self.traced(packet.number) {
             traced.arrivals.push(Arrival { at_ns, bytes: packet.bytes.clone() });
@@ -333,7 +331,7 @@ impl Run {
         self.hash = mix(self.hash, number);
         if self.trace.is_some() {
             let name = format!("packet {number}: {fate}");
-            self.name_last_event(&name);
+            self.name_last_event_of_packet(number, &name);
             if let Some(traced) = self.traced(number) {
                 traced.fate.push(fate.to_owned());
             }

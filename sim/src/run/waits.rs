@@ -1,12 +1,11 @@
 //! Who waits for whom: deadlocks, lost wake-ups, and how they are told.
 
-use super::{IDLE_ROUNDS_MAX, Run, STEPS_MAX, State, WaitFor};
+use super::{IDLE_ROUNDS_MAX, Nature, Obj, Run, STEPS_MAX, Site, State, WaitFor};
 #[cfg(feature = "loom")]
 use super::{Thread, Wake};
 use crate::awaiting::Awaited;
-use crate::trace::place;
-use crate::verdict::Detector;
-use crate::verdict::Finding;
+use crate::trace::{Wait, WaitedFor, place};
+use crate::verdict::{Deed, Detector, Finding, Involved};
 use smallvec::SmallVec;
 
 impl Run {
@@ -107,7 +106,7 @@ impl Run {
         for &thread in cycle {
             finding = finding.with(self.tell_wait(thread, true));
         }
-        finding
+        self.involve(finding, cycle.iter().copied())
     }
 
     /// Nothing can run and no time can end a wait.
@@ -124,7 +123,7 @@ impl Run {
         for line in self.tell_waits() {
             finding = finding.with(line);
         }
-        finding
+        self.involve(finding, self.unfinished())
     }
 
     /// On loom: ends the earliest timed wait if no thread can run.
@@ -166,7 +165,7 @@ impl Run {
         for line in self.tell_waits() {
             finding = finding.with(line);
         }
-        finding
+        self.involve(finding, self.unfinished())
     }
 
     pub(super) fn endless(&self) -> Finding {
@@ -177,15 +176,103 @@ impl Run {
         self.unfinished().map(|thread| self.tell_wait(thread, true)).collect()
     }
 
-    fn tell_wait(&self, thread: u32, particulars: bool) -> String {
-        let name = self.thread_name(thread);
-        let Some((wait, site)) = self.threads[thread as usize].waiting else { return format!("{name} can run") };
-        // A task that awaits a lock is told as one that waits for it.
-        let (wait, site) = match (wait, &self.threads[thread as usize].awaiting[..]) {
+    /// What `thread` waits for, and where. A task that awaits a lock is told as one that waits for it.
+    fn wait_of(&self, thread: u32) -> Option<(WaitFor, Site)> {
+        let thread = &self.threads[thread as usize];
+        let (wait, site) = thread.waiting?;
+        Some(match (wait, &thread.awaiting[..]) {
             (WaitFor::Wakeup(_), [(Awaited::Object(obj), site)]) => (WaitFor::Lock(*obj), *site),
             (WaitFor::Wakeup(_), [(Awaited::End(task), site)]) => (WaitFor::Thread(*task), *site),
             _ => (wait, site),
+        })
+    }
+
+    /// Keeps for whoever looks at the run that `thread` stops here.
+    #[cold]
+    pub(super) fn record_wait(&mut self, thread: u32) {
+        let Some((wait, site)) = self.wait_of(thread) else { return };
+        let awaits = matches!(self.threads[thread as usize].waiting, Some((WaitFor::Wakeup(_), _)));
+        let what = match wait {
+            // A task may await what is no lock.
+            WaitFor::Lock(obj) if awaits && self.objects[obj.id as usize].nature != Nature::AsyncLock => {
+                WaitedFor::Wakeup(obj.id)
+            }
+            WaitFor::Lock(obj) => WaitedFor::Lock(obj.id),
+            WaitFor::Thread(target) => WaitedFor::End(target),
+            WaitFor::Wakeup(obj) => WaitedFor::Wakeup(obj.id),
+            WaitFor::Sleep => WaitedFor::Time,
         };
+        let deadline_ns = self.threads[thread as usize].deadline_ns;
+        if let Some(trace) = &mut self.trace {
+            trace.waits.push(Wait { thread, step: trace.events.len(), what, deadline_ns, site: place(site) });
+        }
+    }
+
+    /// Who has to do with a finding on an object.
+    pub(super) fn involved(&self, thread: u32, deed: Deed, obj: Obj, site: Site) -> Involved {
+        Involved {
+            thread,
+            name: self.thread_name(thread),
+            deed,
+            what: self.object_name(obj),
+            object: Some(obj.id),
+            other: None,
+            site: place(site),
+        }
+    }
+
+    /// Adds what each of `threads` waits for, and who holds the locks among that.
+    pub(super) fn involve(&self, mut finding: Finding, threads: impl Iterator<Item = u32>) -> Finding {
+        for thread in threads {
+            let Some((wait, site)) = self.wait_of(thread) else { continue };
+            match wait {
+                WaitFor::Lock(obj) => {
+                    let object = &self.objects[obj.id as usize];
+                    for &holder in object.owner.iter().chain(&object.shared) {
+                        let taken = self.threads[holder as usize].held.iter().rfind(|held| held.lock == obj.id);
+                        if let Some(held) = taken {
+                            finding = finding.involving(self.involved(holder, Deed::Holds, obj, held.site));
+                        }
+                    }
+                    finding = finding.involving(self.involved(thread, Deed::WaitsFor, obj, site));
+                }
+                WaitFor::Wakeup(obj) => finding = finding.involving(self.involved(thread, Deed::WaitsOn, obj, site)),
+                WaitFor::Thread(target) => finding = finding.involving(self.involved_in_end(thread, target, site)),
+                // Time alone is nobody's fault.
+                WaitFor::Sleep => {}
+            }
+        }
+        finding
+    }
+
+    fn involved_in_end(&self, thread: u32, target: u32, site: Site) -> Involved {
+        Involved {
+            thread,
+            name: self.thread_name(thread),
+            deed: Deed::Joins,
+            what: self.thread_name(target),
+            object: None,
+            other: Some(target),
+            site: place(site),
+        }
+    }
+
+    /// Adds the lock that `thread` holds while its task waits, and what it waits for.
+    pub(super) fn involve_holder(&self, mut finding: Finding, thread: u32) -> Finding {
+        let waiter = &self.threads[thread as usize];
+        if let Some(held) = self.blocking_held(thread) {
+            finding = finding.involving(self.involved(thread, Deed::Holds, Obj { run: self.epoch, id: held.lock }, held.site));
+        }
+        match waiter.awaiting.last() {
+            Some((Awaited::Object(obj), site)) => finding.involving(self.involved(thread, Deed::WaitsOn, *obj, site)),
+            Some((Awaited::End(task), site)) => finding.involving(self.involved_in_end(thread, *task, site)),
+            None => finding,
+        }
+    }
+
+    fn tell_wait(&self, thread: u32, particulars: bool) -> String {
+        let name = self.thread_name(thread);
+        let Some((wait, site)) = self.wait_of(thread) else { return format!("{name} can run") };
         let at = if particulars { format!(" at {}", place(site)) } else { String::new() };
         match wait {
             WaitFor::Lock(obj) => {

@@ -1,7 +1,17 @@
-//! What happened in a run: its steps, recorded while replaying, and the timeline that shows them.
+//! What happened in a run: its steps, recorded while replaying, and how they are shown: as text ([`Trace::timeline`]), as a page
+//! ([`page`]), to Perfetto ([`perfetto`]), and beside another run ([`difference`]).
+
+mod difference;
+mod page;
+mod perfetto;
+mod spans;
+mod timeline;
+
+pub use difference::{DIFFERENCE_LINES, difference};
+pub use page::page;
+pub use perfetto::perfetto;
 
 use crate::run::NETWORK_LANE;
-use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::Location;
 
@@ -84,6 +94,22 @@ impl Op {
         !matches!(self, Op::TryLock | Op::Load | Op::CellRead | Op::Yield)
     }
 
+    /// What it is about, as the page's filter has it: `locks`, `packets` and so on.
+    pub const fn family(self) -> &'static str {
+        match self {
+            Op::Begin | Op::End | Op::Spawn | Op::Join => "threads",
+            Op::Lock | Op::Locked | Op::Unlock | Op::TryLock | Op::Once => "locks",
+            Op::Wait | Op::Woken | Op::TimedOut | Op::Notify | Op::Sleep | Op::Yield => "waits",
+            Op::Send | Op::Recv => "channels and sockets",
+            Op::Load | Op::Store | Op::ReadModifyWrite => "atomics",
+            Op::CellRead | Op::CellWrite => "cells",
+            Op::Register | Op::Use | Op::Release => "resources",
+            Op::OperationBegin | Op::OperationEnd => "operations",
+            Op::Choose => "choices",
+            Op::PacketSent | Op::PacketArrived | Op::PacketReceived | Op::PacketLost | Op::PacketHarmed => "packets",
+        }
+    }
+
     const fn verb(self) -> &'static str {
         match self {
             Op::Begin => "begins",
@@ -138,6 +164,12 @@ pub struct Event {
     pub site: String,
     /// How many choices had been made before.
     pub choices: u64,
+    /// Which object it was, as [`Trace::objects`] counts them: names are not unique.
+    pub object_id: Option<u32>,
+    /// The other thread that it concerns: the one that is spawned or joined.
+    pub other: Option<u32>,
+    /// The number of the datagram that it concerns.
+    pub packet: Option<u64>,
 }
 
 /// The steps of one run.
@@ -151,6 +183,52 @@ pub struct Trace {
     pub hosts: Vec<(String, IpAddr)>,
     /// The datagrams, in the order of sending.
     pub packets: Vec<Packet>,
+    /// For each thread its host, by number.
+    pub thread_hosts: Vec<u32>,
+    /// The names of locks, conditions, cells, resources and sockets, in the order in which they were made.
+    pub objects: Vec<String>,
+    /// When threads stopped to wait, in order.
+    pub waits: Vec<Wait>,
+    /// Among whom it was chosen who goes on, in order. Empty on loom, which chooses by itself.
+    pub picks: Vec<Pick>,
+}
+
+/// A thread stopped to wait; its next step ends that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// Who waits.
+    pub thread: u32,
+    /// How many steps there had been before.
+    pub step: usize,
+    /// For what.
+    pub what: WaitedFor,
+    /// When time ends the wait, in nanoseconds since the run began.
+    pub deadline_ns: Option<u64>,
+    /// Where, as `file:line`.
+    pub site: String,
+}
+
+/// What a thread waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WaitedFor {
+    /// This lock, as [`Trace::objects`] counts.
+    Lock(u32),
+    /// The end of this thread.
+    End(u32),
+    /// That somebody wakes it from this condition, channel or task.
+    Wakeup(u32),
+    /// Time alone.
+    Time,
+}
+
+/// A choice of who goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pick {
+    /// Which of the run's choices it was, from 0.
+    pub choice: u64,
+    /// Who could go on, by number; the answer says which of these did.
+    pub options: Vec<u32>,
 }
 
 /// A datagram of a run.
@@ -181,68 +259,6 @@ pub struct Arrival {
     pub bytes: Vec<u8>,
 }
 
-/// A line of a timeline.
-#[derive(Clone, Copy)]
-enum Line<'a> {
-    /// A step, and what is said of it.
-    Step(&'a Event, &'static str),
-    /// So many lines before this one came again so many times.
-    Again { lines: usize, times: usize },
-}
-
-/// A loop that goes round and round is told once.
-fn fold_repetitions<'a>(steps: Vec<(&'a Event, &'static str)>) -> Vec<Line<'a>> {
-    let same = |a: &(&Event, &str), b: &(&Event, &str)| {
-        (a.0.thread, a.1, &a.0.object, &a.0.site) == (b.0.thread, b.1, &b.0.object, &b.0.site)
-    };
-    let mut lines = Vec::new();
-    let mut at = 0;
-    while at < steps.len() {
-        let comes_again = |length: &usize| {
-            let (block, after) = (&steps[at..at + length], steps.get(at + length..at + 2 * length));
-            after.is_some_and(|after| block.iter().zip(after).all(|(a, b)| same(a, b)))
-        };
-        let longest = REPETITION_LINES_MAX.min((steps.len() - at) / 2);
-        let Some(length) = (1..=longest).find(comes_again) else {
-            lines.push(Line::Step(steps[at].0, steps[at].1));
-            at += 1;
-            continue;
-        };
-        let block = &steps[at..at + length];
-        lines.extend(block.iter().map(|(event, verb)| Line::Step(event, verb)));
-        let times =
-            steps[at + length..].chunks_exact(length).take_while(|chunk| chunk.iter().zip(block).all(|(a, b)| same(a, b)));
-        let times = times.count();
-        lines.push(Line::Again { lines: length, times });
-        at += length * (times + 1);
-    }
-    lines
-}
-
-/// Loops with longer rounds are told round by round.
-const REPETITION_LINES_MAX: usize = 12;
-
-/// Which lines are shown where there are too many: the first third, the end, and what happened to packets between.
-fn shown(lines: &[Line<'_>], lines_max: usize) -> Vec<bool> {
-    if lines.len() <= lines_max {
-        return vec![true; lines.len()];
-    }
-    let tells_fate =
-        |line: &Line<'_>| matches!(line, Line::Step(event, _) if matches!(event.op, Op::PacketLost | Op::PacketHarmed));
-    let head = lines_max / 3;
-    // Lines that say what was left out take their places too.
-    let fates = lines[head..].iter().filter(|line| tells_fate(line)).count().min(lines_max / 6);
-    let tail = lines_max.saturating_sub(head + 2 * fates + 1);
-    let mut left = fates;
-    let mut shown = vec![false; lines.len()];
-    for (index, line) in lines.iter().enumerate() {
-        let is_fate = index >= head && left > 0 && tells_fate(line);
-        left -= usize::from(is_fate);
-        shown[index] = index < head || index + tail >= lines.len() || is_fate;
-    }
-    shown
-}
-
 pub(crate) fn place(site: &Location<'_>) -> String {
     // Only the last folder: a path of the machine that built it says nothing to the reader.
     let file = site.file();
@@ -252,81 +268,6 @@ pub(crate) fn place(site: &Location<'_>) -> String {
 }
 
 impl Trace {
-    /// The timeline as text: a lane per thread, a line per step, at most `lines_max` of them (the middle is left out).
-    pub fn timeline(&self, lines_max: usize) -> String {
-        let mut lanes: Vec<(u32, &str)> =
-            self.threads.iter().enumerate().map(|(lane, name)| (lane as u32, name.as_str())).collect();
-        if !self.packets.is_empty() {
-            lanes.push((NETWORK_LANE, "network"));
-        }
-        let width = lanes.iter().map(|(_, name)| name.chars().count()).max().unwrap_or(4).clamp(4, 18);
-        let mut out = String::new();
-        let _ = write!(out, "{:>12}  ", "time");
-        for (_, name) in &lanes {
-            let _ = write!(out, "{:<width$} ", name.chars().take(width).collect::<String>());
-        }
-        out.push('\n');
-        let mut left_out = 0;
-        for (line, is_shown) in self.lines().into_iter().zip(shown(&self.lines(), lines_max)) {
-            let (event, verb) = match line {
-                Line::Step(event, verb) if is_shown => (event, verb),
-                Line::Again { lines, times } if is_shown => {
-                    let _ = writeln!(out, "{:>12}  ... the last {lines} lines {times} more times ...", "");
-                    continue;
-                }
-                _ => {
-                    left_out += 1;
-                    continue;
-                }
-            };
-            if std::mem::take(&mut left_out) > 0 {
-                let _ = writeln!(out, "{:>12}  ...", "");
-            }
-            let _ = write!(out, "{:>9}.{:02} ", event.now_ns / 1_000_000, event.now_ns / 10_000 % 100);
-            out.push(' ');
-            let mut name = "?";
-            for (lane, its_name) in &lanes {
-                let is_its = *lane == event.thread;
-                let mark = if is_its { "*" } else { "|" };
-                let _ = write!(out, "{mark:<width$} ");
-                if is_its {
-                    name = its_name;
-                }
-            }
-            let space = if event.object.is_empty() { "" } else { " " };
-            let _ = writeln!(out, "{name} {verb}{space}{}  ({})", event.object, event.site);
-        }
-        out
-    }
-
-    /// What is shown: a lock that is had at once is one line, and so is one that is given back before anything else happens.
-    fn lines(&self) -> Vec<Line<'_>> {
-        let mut lines = Vec::new();
-        let mut rest = &self.events[..];
-        while let Some((event, after)) = rest.split_first() {
-            let goes_on = |index: usize, op: Op| {
-                after.get(index).is_some_and(|next| next.op == op && next.thread == event.thread && next.object == event.object)
-            };
-            let is_sent = |next: &Event| next.op == Op::PacketSent && next.thread == event.thread;
-            if event.op == Op::Send && after.first().is_some_and(is_sent) {
-                // The packet's own line says more.
-                rest = after;
-                continue;
-            }
-            let (verb, taken) = match event.op {
-                Op::Lock | Op::TryLock if goes_on(0, Op::Locked) && goes_on(1, Op::Unlock) => ("takes and gives back", 2),
-                Op::Lock | Op::TryLock if goes_on(0, Op::Locked) => ("takes", 1),
-                Op::TryLock => ("tries in vain", 0),
-                Op::TimedOut if event.object.is_empty() => ("wakes up", 0),
-                Op::Woken if event.object.is_empty() => ("goes on", 0),
-                op => (op.verb(), 0),
-            };
-            lines.push((event, verb));
-            rest = &after[taken..];
-        }
-        fold_repetitions(lines)
-    }
-
     fn lane_name(&self, lane: u32) -> &str {
         match self.threads.get(lane as usize) {
             Some(name) => name,
