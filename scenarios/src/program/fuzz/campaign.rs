@@ -114,7 +114,7 @@ impl<'a> Campaign<'a> {
     }
 
     fn is_over(&self) -> bool {
-        self.interrupted.load(Ordering::SeqCst) || self.left() < TURN_MIN.min(self.turn)
+        self.interrupted.load(Ordering::SeqCst) || self.left() < TURN_MIN / 2
     }
 
     fn left(&self) -> Duration {
