@@ -21,8 +21,8 @@ mkdir -p "$folder/$host/release"
 cp "$FAKE_FUZZER" "$folder/$host/release/$1"
 "##;
 
-/// What stands in for a target: it says what libFuzzer says, and leaves entries, each some time after the one before. With a file
-/// `crash-it` beside it in its corpus it leaves that as what it found.
+/// What stands in for a target: it says what libFuzzer says, and leaves entries, each some time after the one before; asked to, it
+/// also leaves what it found.
 const FUZZER: &str = r##"#!/bin/sh
 folders=
 for argument in "$@"; do
@@ -41,7 +41,7 @@ if [ -n "$merge" ]; then
 fi
 echo '#1 INITED cov: 10 ft: 20 corp: 1/1b exec/s: 0 rss: 10Mb' >&2
 n=1
-while [ $n -lt 12 ]; do
+while [ $n -lt ${FAKE_ENTRIES:-12} ]; do
   n=$((n + 1))
   echo $n >"$1/entry-$$-$n"
   echo "#$n NEW cov: 10 ft: 20 corp: 1/1b exec/s: 0 rss: 10Mb" >&2
@@ -190,14 +190,14 @@ fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
 #[test]
 fn a_run_that_is_killed_loses_no_entry_and_leaves_nobody_behind() {
     let place = Place::new("killed");
-    let start = || -> Child {
+    let start = |entries: &str| -> Child {
         let mut command = place.command(&["token", "mbuf", "rtcp", "--for", "60s", "--turn", "1s"]);
-        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+        command.env("FAKE_ENTRIES", entries).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     };
     let mut had = BTreeSet::new();
-    // In the middle of a first turn, later in it, and after a few.
-    for more in [3, 17, 60] {
-        let mut run = start();
+    // In turns that would go on for long, early and later, and after a few that ended.
+    for (more, entries) in [(3, "2000"), (17, "2000"), (60, "12")] {
+        let mut run = start(entries);
         wait_for("it finds something", || place.entries().len() >= had.len() + more);
         run.kill().unwrap();
         run.wait().unwrap();
