@@ -4,6 +4,9 @@
 //! `cargo bench -p glare-benches --bench strategies`, with `-- --seeds N`, `-- --schedules N` (where it gives a seed up) and
 //! `-- --subjects EXHIBIT/SUBJECT,..` and `-- --strategies NAME,..` for a shorter look. `--json FILE` writes the rows.
 //!
+//! The last column is libFuzzer on the exhibits' targets, each byte a choice: `--fuzz FOLDER` says where `glare fuzz` has built them
+//! (`fuzz/target/none/HOST/release`). Without it the column is empty.
+//!
 //! Left out is what is not found in a first schedule but by looking at all of them (potential deadlocks), by running one twice
 //! (nondeterminism), or by the clock on the wall (locks from outside the facade).
 
@@ -12,11 +15,15 @@ use sim::verdict::Detector;
 use sim::{Detectors, Engine, StrategyName};
 use std::collections::VecDeque;
 use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
 
-const STRATEGIES: [StrategyName; 6] =
-    [StrategyName::Random, StrategyName::Pct, StrategyName::Urw, StrategyName::Pos, StrategyName::Surw, StrategyName::Swarm];
+const COLUMNS: [&str; 7] = ["random", "pct", "urw", "pos", "surw", "swarm", FUZZ];
+/// What is drawn by one strategy alone comes first.
+const SINGLE: usize = 5;
+const SWARM: usize = 5;
+const FUZZ: &str = "fuzz";
 /// From here on a subject counts in the sums: what plain random finds sooner anything finds.
 const HARD: u64 = 50;
 
@@ -38,22 +45,27 @@ fn main() {
             }
         }
     }
-    let is_wanted = |strategy: &StrategyName| {
-        value("--strategies").is_none_or(|wanted| wanted.split(',').any(|wanted| wanted == strategy.name()))
+    let fuzzers = value("--fuzz").map(PathBuf::from);
+    let is_wanted = |column: &usize| {
+        let is_named = value("--strategies").is_none_or(|wanted| wanted.split(',').any(|wanted| wanted == COLUMNS[*column]));
+        is_named && (COLUMNS[*column] != FUZZ || fuzzers.is_some())
     };
-    let pairs = (0..names.len()).flat_map(|name| STRATEGIES.into_iter().filter(is_wanted).map(move |strategy| (name, strategy)));
-    let queue: Mutex<VecDeque<(usize, StrategyName)>> = Mutex::new(pairs.collect());
-    let results = Mutex::new(vec![[const { Vec::new() }; STRATEGIES.len()]; names.len()]);
+    let pairs = (0..names.len()).flat_map(|name| (0..COLUMNS.len()).filter(is_wanted).map(move |column| (name, column)));
+    let queue: Mutex<VecDeque<(usize, usize)>> = Mutex::new(pairs.collect());
+    let results = Mutex::new(vec![[const { Vec::new() }; COLUMNS.len()]; names.len()]);
     let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get());
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
                 loop {
-                    let Some((name, strategy)) = queue.lock().expect("nobody panics").pop_front() else { break };
+                    let Some((name, column)) = queue.lock().expect("nobody panics").pop_front() else { break };
                     let (exhibit, subject) = names[name];
-                    let one = format!("{exhibit} {subject} {strategy}");
-                    let needed = child(&one, seeds, schedules);
-                    let column = STRATEGIES.iter().position(|known| *known == strategy).expect("it is one of them");
+                    let needed = match &fuzzers {
+                        Some(folder) if COLUMNS[column] == FUZZ => {
+                            (1..=seeds).map(|seed| fuzzed(folder, exhibit, subject, seed, schedules)).collect()
+                        }
+                        _ => child(&format!("{exhibit} {subject} {}", COLUMNS[column]), seeds, schedules),
+                    };
                     results.lock().expect("nobody panics")[name][column] = needed;
                 }
             });
@@ -73,6 +85,22 @@ fn is_counted(expected: Expected) -> bool {
         }
         _ => false,
     }
+}
+
+/// libFuzzer's runs to the first failure of a subject, beginning with nothing.
+fn fuzzed(folder: &Path, exhibit: &str, subject: &str, seed: u64, schedules: u64) -> Option<u64> {
+    let program = folder.join(exhibit.replace('-', "_"));
+    let arguments = [format!("-seed={seed}"), format!("-runs={schedules}")];
+    let fixed = ["-print_final_stats=1", "-exact_artifact_path=/dev/null", "-verbosity=0"];
+    let output = Command::new(&program).args(arguments).args(fixed).env("GLARE_FUZZ_SUBJECT", subject).output();
+    let output = output.unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let count: Option<u64> =
+        text.lines().find_map(|line| line.strip_prefix("stat::number_of_executed_units:")?.trim().parse().ok());
+    if output.status.success() {
+        return None;
+    }
+    Some(count.unwrap_or_else(|| panic!("{} said no count: {text}", program.display())))
 }
 
 /// Each seed's schedules to the first failure of a subject, in a process of its own, as each failure keeps its stacks.
@@ -115,14 +143,14 @@ fn summed(needed: &[Option<u64>], schedules: u64) -> (u64, u64, usize) {
     (counts[counts.len() / 2], counts[counts.len() - 1], needed.iter().filter(|needed| needed.is_none()).count())
 }
 
-fn tell(names: &[(&str, &str)], results: &[[Vec<Option<u64>>; STRATEGIES.len()]], seeds: u64, schedules: u64) {
+fn tell(names: &[(&str, &str)], results: &[[Vec<Option<u64>>; COLUMNS.len()]], seeds: u64, schedules: u64) {
     println!(
         "schedules to the first failure on shuttle, median / worst of {seeds} seeds; > for seeds that found nothing in {schedules}"
     );
     print!("{:<46}", "subject");
-    STRATEGIES.iter().for_each(|strategy| print!(" {:>15}", strategy.name()));
+    COLUMNS.iter().for_each(|column| print!(" {column:>15}"));
     println!();
-    let mut sums = [[0.0; 2]; STRATEGIES.len()];
+    let mut sums = [[0.0; 2]; COLUMNS.len()];
     let (mut hard, mut halved) = (0_u32, Vec::new());
     for ((exhibit, subject), columns) in names.iter().zip(results) {
         print!("{:<46}", format!("{exhibit}/{subject}"));
@@ -139,8 +167,8 @@ fn tell(names: &[(&str, &str)], results: &[[Vec<Option<u64>>; STRATEGIES.len()]]
                 sums[0] += (median as f64).ln();
                 sums[1] += (worst as f64).ln();
             }
-            let best = figures[..STRATEGIES.len() - 1].iter().map(|figures| figures.1).min().unwrap_or(0);
-            halved.push(figures[STRATEGIES.len() - 1].1 as f64 / best as f64);
+            let best = figures[..SINGLE].iter().map(|figures| figures.1).min().unwrap_or(0);
+            halved.push(figures[SWARM].1 as f64 / best as f64);
         }
     }
     if hard == 0 {
@@ -154,10 +182,10 @@ fn tell(names: &[(&str, &str)], results: &[[Vec<Option<u64>>; STRATEGIES.len()]]
     println!("swarm's worst beside the best single strategy's of each subject: {halved:.2?}");
 }
 
-fn json(names: &[(&str, &str)], results: &[[Vec<Option<u64>>; STRATEGIES.len()]]) -> String {
+fn json(names: &[(&str, &str)], results: &[[Vec<Option<u64>>; COLUMNS.len()]]) -> String {
     let mut rows = Vec::new();
     for ((exhibit, subject), columns) in names.iter().zip(results) {
-        for (strategy, needed) in STRATEGIES.iter().zip(columns) {
+        for (strategy, needed) in COLUMNS.iter().zip(columns) {
             let needed: Vec<String> =
                 needed.iter().map(|needed| needed.map_or("null".to_owned(), |count| count.to_string())).collect();
             let needed = needed.join(",");

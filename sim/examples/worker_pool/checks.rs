@@ -47,11 +47,11 @@ fn a_caller_who_goes_away<P: Pool>() {
     });
 }
 
-/// Runs the body with both versions, and the same budget: the buggy one is found out by the detector, and its token replays.
-fn only_the_buggy_pool(name: &str, buggy: fn(), detector: Detector, fixed: fn()) {
+/// Runs the body with both versions, and the same budget: the buggy one is found out by one of the detectors, and its token replays.
+fn only_the_buggy_pool(name: &str, buggy: fn(), detectors: &[Detector], fixed: fn()) {
     let check = Check::new(name, "buggy", Engine::Shuttle);
     let report = check.run(buggy);
-    assert_eq!(report.verdict.detector(), Some(detector), "{}", report.verdict);
+    assert!(report.verdict.detector().is_some_and(|detector| detectors.contains(&detector)), "{}", report.verdict);
     let token = report.token.expect("what was caught has a token");
     assert_eq!(check.replay(&token, false, buggy).unwrap().verdict, report.verdict, "{token}");
 
@@ -65,7 +65,7 @@ fn an_answer_that_comes_too_late_is_not_the_next_callers() {
     only_the_buggy_pool(
         "worker_pool_late",
         two_callers_of_one_worker::<buggy::Pool>,
-        Detector::Invariant,
+        &[Detector::Invariant],
         two_callers_of_one_worker::<fixed::Pool>,
     );
 }
@@ -75,7 +75,8 @@ fn a_caller_who_goes_away_leaves_the_worker_to_others() {
     only_the_buggy_pool(
         "worker_pool_gone",
         a_caller_who_goes_away::<buggy::Pool>,
-        Detector::Panic,
+        // The worker may end where it answers, or the second caller go without.
+        &[Detector::Panic, Detector::Invariant],
         a_caller_who_goes_away::<fixed::Pool>,
     );
 }

@@ -133,13 +133,18 @@ impl Shrinker<'_> {
         }
     }
 
-    /// Leaving out choices moves the later ones to other places, so a short failure can hide beside a longer one. With few
-    /// preemptions it can be looked for outright.
+    /// Leaving out choices moves the later ones to other places, so a short failure can hide beside a longer one. With few preemptions, or
+    /// fewer packets that are harmed, it can be looked for outright.
     fn search_below(&mut self) {
-        for bound in 0..preemptions(&self.best.choices).min(SEARCH_PREEMPTIONS_MAX + 1) {
-            let bounds = Bounds { preemptions: Some(bound), firings: 1, faults: self.faults().max(1) };
+        let (preemptions, faults) = (preemptions(&self.best.choices), self.faults());
+        let fewer_preemptions = (0..preemptions.min(SEARCH_PREEMPTIONS_MAX + 1)).map(|fewer| (fewer, faults.max(1)));
+        let fewer_faults = (1..faults).map(|fewer| (preemptions, fewer)).filter(|_| preemptions <= SEARCH_PREEMPTIONS_MAX);
+        for (preemptions, faults) in fewer_preemptions.chain(fewer_faults) {
+            let bounds = Bounds { preemptions: Some(preemptions), firings: 1, faults };
             let strategy = Strategy::new(StrategyName::Dfs, 0, bounds);
-            if let Some(found) = self.explore(bounds, Some(SEARCH_SCHEDULES_MAX), strategy) {
+            if let Some(found) = self.explore(bounds, Some(SEARCH_SCHEDULES_MAX), strategy)
+                && cost(&found) < cost(&self.best)
+            {
                 self.best = found;
                 return;
             }
