@@ -487,3 +487,45 @@ fn what_runs_as_in_production_is_caught_when_it_panics() {
     let report = Check::new("production", "body", Engine::Cases).run(body);
     assert_eq!((report.verdict.detector(), report.deviations), (Some(Detector::Panic), vec![(0, 7)]));
 }
+
+/// What the body does depends on how often it has run.
+fn differs(body: fn(bool)) -> String {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static RUNS: AtomicU64 = AtomicU64::new(0);
+    let check = Check::new("differs", "body", Engine::Shuttle).schedules(300);
+    match check.run(move || body(RUNS.fetch_add(1, Ordering::Relaxed).is_multiple_of(2))).verdict {
+        Verdict::Caught(finding) if finding.detector == Detector::Nondeterminism => finding.reason,
+        verdict => panic!("{verdict}"),
+    }
+}
+
+#[test]
+fn nondeterminism_names_the_first_step_that_differs() {
+    let here = |line: u32| format!("explore.rs:{line}");
+    let base = line!();
+    let reason = differs(|even| {
+        let locks = [0, 1].map(Mutex::new);
+        locks.iter().for_each(|lock| *lock.lock() += 1);
+        *locks[usize::from(even)].lock() += 1;
+    });
+    // One place makes both, so what tells them apart is said.
+    assert!(reason.contains("main asks for Mutex") && reason.contains(&here(base + 4)), "{reason}");
+    assert_ne!(reason.split("first ").nth(1).unwrap().split(", then ").next(), reason.split(", then ").nth(1), "{reason}");
+    let base = line!();
+    let reason = differs(|even| {
+        if even {
+            time::sleep(Duration::from_millis(3));
+        }
+        let _ = thread::Builder::new().name("named".to_owned()).spawn(|| {}).map(|thread| thread.join());
+    });
+    let (first, then) = reason.split_once(", then ").unwrap();
+    assert!(reason.contains("main sleeps") && reason.contains("main spawns named"), "{reason}");
+    assert!([first, then].iter().any(|side| side.contains(&here(base + 3))), "{reason}");
+    assert!([first, then].iter().any(|side| side.contains(&here(base + 5))), "{reason}");
+    let reason = differs(|even| {
+        for millis in [1, if even { 5 } else { 6 }] {
+            time::sleep(Duration::from_millis(millis));
+        }
+    });
+    assert!(reason.contains("at 6000000 ns") && reason.contains("at 7000000 ns"), "{reason}");
+}

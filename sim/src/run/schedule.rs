@@ -309,6 +309,7 @@ impl Run {
 
     fn fire(&mut self, until_ns: u64) {
         self.now_ns = self.now_ns.max(until_ns);
+        self.hash = mix(self.hash, self.now_ns);
         self.history_of_all(self.now_ns);
         for position in 0..self.live.len() {
             let id = self.live[position];

@@ -12,6 +12,7 @@ pub use page::page;
 pub use perfetto::perfetto;
 
 use crate::run::NETWORK_LANE;
+use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::panic::Location;
 
@@ -172,6 +173,24 @@ pub struct Event {
     pub packet: Option<u64>,
 }
 
+impl Event {
+    /// What tells it from a step that reads the same.
+    fn what_else(&self, other: &Event) -> String {
+        let mut more = String::new();
+        if self.object == other.object && self.object_id != other.object_id {
+            let number = self.object_id.map_or("none".to_owned(), |id| id.to_string());
+            let _ = write!(more, ", object number {number}");
+        }
+        if self.now_ns != other.now_ns {
+            let _ = write!(more, ", at {} ns", self.now_ns);
+        }
+        if self.choices != other.choices {
+            let _ = write!(more, ", after {} choices", self.choices);
+        }
+        more
+    }
+}
+
 /// The steps of one run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trace {
@@ -284,13 +303,18 @@ impl Trace {
             if mine == theirs {
                 return None;
             }
-            let tell = |trace: &Trace, event: Option<&Event>| match event {
+            let tell = |trace: &Trace, event: Option<&Event>, other: Option<&Event>| match event {
                 None => "nothing more".to_owned(),
-                Some(event) => {
-                    format!("{} {} {} at {}", trace.lane_name(event.thread), event.op.verb(), event.object, event.site)
-                }
+                Some(event) => format!(
+                    "{} {} {} at {}{}",
+                    trace.lane_name(event.thread),
+                    event.op.verb(),
+                    event.object,
+                    event.site,
+                    other.map(|other| event.what_else(other)).unwrap_or_default()
+                ),
             };
-            Some(format!("step {index}: first {}, then {}", tell(self, mine), tell(other, theirs)))
+            Some(format!("step {index}: first {}, then {}", tell(self, mine, theirs), tell(other, theirs, mine)))
         })
     }
 }
