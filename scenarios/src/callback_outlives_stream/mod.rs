@@ -205,8 +205,7 @@ pub fn exhibit() -> Exhibit {
                     operations: &["clock.callback", "stream.stop"],
                     never: &[["clock.callback", "clock.callback"]],
                     not_driven: &[],
-                    // Its line ends at once when it is told to.
-                    timers: Timers::BothBut(&["stream/task.rs"]),
+                    timers: Timers::Both,
                 }),
                 ..Subject::new(
                     "stack",

@@ -112,8 +112,7 @@ pub fn exhibit() -> Exhibit {
                     never: &[],
                     // Each of the two ends has one clock, and one who stops.
                     not_driven: &[["clock.callback", "clock.callback"], ["stream.stop", "stream.stop"]],
-                    // Who waits for the handshake has an hour.
-                    timers: Timers::BothBut(&["stream/task.rs"]),
+                    timers: Timers::Both,
                 }),
                 ..Subject::new(
                     "stack",
