@@ -279,3 +279,80 @@ fn workers_end_with_a_run_that_is_killed() {
         std::thread::sleep(Duration::from_millis(20));
     }
 }
+
+/// The last line of what `glare shrink` and `glare token` say.
+fn last_token(output: &Output) -> sim::token::Token {
+    let text = stdout(output);
+    let line = text.lines().last().unwrap_or_else(|| panic!("nothing was said: {}", stderr(output)));
+    line.parse().unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[test]
+fn a_token_is_shrunk_by_hand_and_fails_as_before() {
+    let exhibits = scenarios::exhibits();
+    for (exhibit, subject, engine) in [
+        ("canary", "abba", sim::Engine::Shuttle),
+        ("canary", "abba", sim::Engine::Loom),
+        ("double-clock-stop", "restart", sim::Engine::Shuttle),
+    ] {
+        let exhibit = exhibits.iter().find(|known| known.name == exhibit).unwrap();
+        let subject = exhibit.subject(subject).unwrap();
+        let on = subject.on(engine).unwrap();
+        let check = on.check(exhibit, subject).strategy(sim::StrategyName::Random).schedules(100_000).shrink(false);
+        let report = check.run(on.body_of(subject));
+        let (token, detector) = (report.token.expect("it is found"), report.verdict.detector().unwrap());
+        let output = glare(&["shrink", &token.to_string()]);
+        assert!(output.status.success(), "{}", stderr(&output));
+        let shrunk = last_token(&output);
+        let size = |token: &sim::token::Token| match &token.run {
+            sim::token::RunId::Choices { deviations, .. } => deviations.len() as u64,
+            sim::token::RunId::Iteration { bounds, .. } => u64::from(bounds.preemptions.unwrap()),
+            other => panic!("{other:?}"),
+        };
+        assert!(size(&shrunk) < size(&token), "{token} became {shrunk}");
+        let replayed = glare(&["replay", &shrunk.to_string()]);
+        assert!(stdout(&replayed).contains(&format!("caught: {detector}: ")), "{}", stdout(&replayed));
+    }
+}
+
+#[test]
+fn what_does_not_fail_is_not_shrunk() {
+    let exhibits = scenarios::exhibits();
+    let exhibit = exhibits.iter().find(|known| known.name == "canary").unwrap();
+    let subject = exhibit.subject("abba").unwrap();
+    let on = subject.on(sim::Engine::Shuttle).unwrap();
+    let found = on.check(exhibit, subject).run(on.body_of(subject)).token.unwrap();
+    // The run of dull choices has another shape, which the error tells.
+    let sim::token::RunId::Choices { shape, .. } = found.run else { panic!("{found}") };
+    let dull = sim::token::Token { run: sim::token::RunId::Choices { shape, deviations: vec![] }, ..found };
+    let output = glare(&["shrink", &dull.to_string()]);
+    assert!(matches!(output.status.code(), Some(1 | 2)), "{}{}", stdout(&output), stderr(&output));
+}
+
+#[test]
+fn a_fuzzers_file_becomes_a_token() {
+    let place = folder("token").join("canary");
+    std::fs::create_dir_all(&place).unwrap();
+    let file = place.join("crash-1");
+    std::fs::write(&file, [0, 1, 2, 3]).unwrap();
+    let path = file.to_str().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_glare"));
+    let output = command.args(["token", path]).env("GLARE_FUZZ_SUBJECT", "self-deadlock").output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    let token = last_token(&output);
+    assert_eq!((token.exhibit.as_str(), token.subject.as_str()), ("canary", "self-deadlock"));
+    assert!(stdout(&glare(&["replay", &token.to_string()])).contains("caught: deadlock: "));
+    // What any bytes may be is clean, and a target's name may be said.
+    let clean = glare(&["token", path, "--target", "token"]);
+    assert_eq!((clean.status.code(), stdout(&clean).as_str()), (Some(1), "clean\n"));
+    for (arguments, says) in [
+        (&["token", path, "--target", "canery"][..], "did you mean canary?"),
+        (&["token", "crash-1"], "expected a file in its target's folder, or --target"),
+        (&["token", "/nowhere/canary/crash-1"], "was not read"),
+    ] {
+        let output = glare(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(says), "{arguments:?}: {}", stderr(&output));
+    }
+    std::fs::remove_dir_all(place.parent().unwrap()).unwrap();
+}

@@ -4,7 +4,9 @@ mod carrier;
 mod dull;
 #[cfg(feature = "loom")]
 pub(crate) mod loom;
+mod model;
 mod parallel;
+mod report;
 mod shrink;
 #[cfg(feature = "turmoil")]
 pub(crate) mod turmoil;
@@ -12,6 +14,8 @@ mod watchdog;
 
 pub use crate::run::{ORDERS, Orders};
 pub(crate) use carrier::{Native, carry, start};
+pub use model::{TIMELINE_LINES, model};
+pub use report::{Replay, ReplayError, Report};
 pub use shrink::Shrinking;
 
 use crate::choice::{Choice, preemptions, shape};
@@ -20,7 +24,6 @@ use crate::engine::Engine;
 use crate::run::{Detectors, Done, Found, Message, Progress};
 use crate::strategy::{Bounds, Strategy, StrategyName};
 use crate::token::{RunId, Token};
-use crate::trace::Trace;
 use crate::verdict::{Detector, Finding, Verdict};
 use carrier::{Body, Learnt, Plan};
 use parallel::Share;
@@ -48,9 +51,6 @@ pub struct Check {
 
 /// What loom's second look at potential deadlocks may take, at the least.
 const SECOND_LOOK_MIN: Duration = Duration::from_secs(10);
-
-/// The engine that a build without shuttle falls back on.
-const DEFAULT_ENGINE: Engine = if cfg!(feature = "shuttle") { Engine::Shuttle } else { Engine::Loom };
 
 impl Check {
     /// A check of `subject` of `exhibit` (the names stand in its token) on `engine`: 1,000 schedules as a swarm draws them, seed 0, every
@@ -575,145 +575,3 @@ fn deviations(choices: &[Choice]) -> Vec<(u64, u64)> {
         .map(|(place, choice)| (place as u64, choice.value))
         .collect()
 }
-
-/// What a check came to.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Report {
-    /// Where it ran.
-    pub engine: Engine,
-    /// The outcome.
-    pub verdict: Verdict,
-    /// How many schedules ran.
-    pub schedules: u64,
-    /// Whether every run within the bounds was had.
-    pub exhaustive: bool,
-    /// The bounds, where the engine has them.
-    pub bounds: Option<Bounds>,
-    /// The strategy, where the engine has one.
-    pub strategy: Option<StrategyName>,
-    /// What replays the failure.
-    pub token: Option<Token>,
-    /// The hash of every step of the failing run.
-    pub trace_hash: Option<u64>,
-    /// How often the failing run took the processor from a thread that could go on. On loom: the bound that it takes, if that is known.
-    pub preemptions: Option<u32>,
-    /// The failing run's choices that are not 0.
-    pub deviations: Vec<(u64, u64)>,
-    /// How the failing run was shrunk, if it was.
-    pub shrinking: Option<Shrinking>,
-    /// What all the runs together saw.
-    pub coverage: Coverage,
-    /// In which order threads did what to what they share, for [`Check::run_bytes`].
-    pub orders: Option<Box<Orders>>,
-    /// How long it took.
-    pub wall: Duration,
-}
-
-/// What a replayed run came to.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Replay {
-    /// The outcome.
-    pub verdict: Verdict,
-    /// The hash of every step.
-    pub trace_hash: u64,
-    /// Every choice of the run. Empty on loom.
-    pub choices: Vec<Choice>,
-    /// How many schedules ran to get there: 1, or on loom the iteration that it counted up to.
-    pub schedules: u64,
-    /// The steps, if they were recorded.
-    pub trace: Option<Trace>,
-}
-
-impl Replay {
-    fn of(found: Found, schedules: u64) -> Replay {
-        Replay {
-            verdict: if found.is_a_failure() { Verdict::Caught(found.finding) } else { Verdict::Clean },
-            trace_hash: found.hash,
-            choices: found.choices,
-            schedules,
-            trace: found.trace,
-        }
-    }
-}
-
-/// A token that does not replay.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReplayError {
-    /// The code makes other choices than when the token was printed.
-    #[error("the code has changed since the token was printed: {why}")]
-    Changed {
-        /// What differs.
-        why: String,
-    },
-    /// The token names a file of choices.
-    #[error("the token names a file of choices, {digest:016x}.choices, which was not found")]
-    NeedsFile {
-        /// The digest that names the file.
-        digest: u64,
-    },
-    /// The run did not end.
-    #[error("the run did not end: {why}")]
-    Crashed {
-        /// How far it came.
-        why: String,
-    },
-}
-
-/// Explores `body` and panics with a token if something is found: the one line for a test.
-///
-/// With `GLARE_REPLAY=<token>` in the environment, a test of that name replays that run only; with `GLARE_HTML=<file>` too, it
-/// leaves the run there as a page ([`crate::trace::page`]). `GLARE_SCHEDULES=N` and `GLARE_SEED=N` override the budget (1,000
-/// schedules) and the seed (0).
-///
-/// # Panics
-/// If something is found, with the finding, the timeline and the token; or if the token does not fit.
-#[track_caller]
-pub fn model(body: impl Fn() + Send + Sync + 'static) {
-    let name = std::thread::current().name().unwrap_or("model").to_owned();
-    let body: Body = Arc::new(body);
-    let again = Arc::clone(&body);
-    let mut check = Check::new(name.clone(), "model", DEFAULT_ENGINE);
-    if let Ok(text) = std::env::var("GLARE_REPLAY") {
-        let token: Token = text.parse().unwrap_or_else(|error| panic!("GLARE_REPLAY: {error}"));
-        if token.exhibit == name {
-            check.engine = token.engine;
-            let replay = check.replay(&token, true, move || body()).unwrap_or_else(|error| panic!("GLARE_REPLAY: {error}"));
-            if let Some(file) = std::env::var_os("GLARE_HTML") {
-                let page = crate::trace::page(&token, &replay);
-                std::fs::write(&file, page).unwrap_or_else(|error| panic!("GLARE_HTML: {}: {error}", file.display()));
-            }
-            let timeline = replay.trace.map(|trace| trace.timeline(TIMELINE_LINES)).unwrap_or_default();
-            match replay.verdict {
-                Verdict::Clean => return,
-                verdict => panic!("{timeline}\n{verdict}\nreplayed {text}"),
-            }
-        }
-    }
-    let number = |name: &str| {
-        std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap_or_else(|error| panic!("{name}: {error}, got `{text}`")))
-    };
-    check = check.seed(number("GLARE_SEED").unwrap_or(0));
-    if check.engine == Engine::Shuttle {
-        check = check.schedules(number("GLARE_SCHEDULES").unwrap_or(1_000));
-    }
-    let report = check.run(move || body());
-    match (&report.verdict, &report.token) {
-        (Verdict::Clean, _) => {}
-        (verdict, Some(token)) => {
-            let replay = check.replay(token, true, move || again());
-            let timeline =
-                replay.ok().and_then(|replay| replay.trace).map(|trace| trace.timeline(TIMELINE_LINES)).unwrap_or_default();
-            panic!(
-                "{timeline}\n{verdict}\nafter {} schedules; replay it with\nGLARE_REPLAY='{token}' cargo test {name}",
-                report.schedules
-            );
-        }
-        (verdict, None) => panic!("{verdict} (after {} schedules)", report.schedules),
-    }
-}
-
-/// How many lines of a timeline are shown.
-pub const TIMELINE_LINES: usize = 55;
