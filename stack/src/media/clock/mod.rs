@@ -317,6 +317,54 @@ mod tests {
     }
 
     #[test]
+    fn the_newest_tick_is_the_one_that_is_due_now_at_any_rate_however_many_were_missed() {
+        for rate_hz in [8000, 11_025, 44_100, 48_000, 90_000, 7, 999_999_937] {
+            for samples_per_tick in [1, 3, 160, 441, 1024, 3003] {
+                let config = ClockConfig { rate_hz, samples_per_tick, catch_up: CatchUp::Skip, ..ClockConfig::default() };
+                let due = |index: u64| {
+                    let exact = 1_000_000_000 * u128::from(index + 1) * u128::from(samples_per_tick) / u128::from(rate_hz);
+                    u64::try_from(exact).unwrap()
+                };
+                for missed in 0..200 {
+                    let mut core = ClockCore::new(config, at(0)).unwrap();
+                    let tick = tick(&mut core, at(due(missed)));
+                    // Where ticks are less than a nanosecond apart a later one may be due as well.
+                    assert!(tick.index >= missed && due(tick.index) == due(missed) && due(tick.index + 1) > due(missed));
+                    assert_eq!((tick.skipped, tick.lateness), (tick.index, Duration::ZERO), "{rate_hz} {samples_per_tick}");
+                    let mut core = ClockCore::new(config, at(0)).unwrap();
+                    match core.poll(at(due(missed) - 1)) {
+                        ClockPoll::Tick(tick) => assert!(due(tick.index) < due(missed) && due(tick.index + 1) >= due(missed)),
+                        ClockPoll::Wait(until) => assert_eq!(until, at(due(0))),
+                    }
+                }
+            }
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_tick_counts_as_late_from_an_interval_after_its_time_on(
+            rate_hz in 1u32..100_000,
+            samples_per_tick in 1u32..5000,
+            abouts in proptest::collection::vec(0u64..3, 1..50),
+        ) {
+            let config = ClockConfig { rate_hz, samples_per_tick, ..ClockConfig::default() };
+            let interval_ns = u64::from(samples_per_tick) * 1_000_000_000 / u64::from(rate_hz);
+            let mut core = ClockCore::new(config, at(0)).unwrap();
+            let mut late = 0;
+            for (index, about) in abouts.into_iter().enumerate() {
+                // A nanosecond before an interval has passed, just then, or a nanosecond after.
+                let lateness_ns = interval_ns + about - 1;
+                let due = core.due(index as u64);
+                let tick = tick(&mut core, due + Duration::from_nanos(lateness_ns));
+                assert_eq!((tick.index, tick.lateness), (index as u64, Duration::from_nanos(lateness_ns)));
+                late += u64::from(about > 0);
+                assert_eq!(core.counters().late, late);
+            }
+        }
+    }
+
+    #[test]
     fn days_at_90_khz_do_not_overflow() {
         let config = ClockConfig { rate_hz: 90_000, samples_per_tick: 3003, catch_up: CatchUp::Skip, ..ClockConfig::default() };
         let mut core = ClockCore::new(config, at(0)).unwrap();
