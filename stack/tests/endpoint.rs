@@ -542,3 +542,53 @@ fn events_of_a_call_come_one_at_a_time_and_in_order() {
     assert_eq!(in_callback.join().unwrap(), Ok(()));
     assert_eq!(*told.lock(), [CallState::Early, CallState::Disconnected]);
 }
+
+/// A usage that keeps what its turn shows.
+struct Shown(Arc<Mutex<String>>);
+
+impl Usage for Shown {
+    fn on_input(&mut self, _: Input<'_>, _: sim::time::Instant, turn: &mut Turn<'_>) {
+        turn.send(b"secret".to_vec()).unwrap();
+        *self.0.lock() = format!("{turn:?}");
+    }
+}
+
+#[test]
+fn what_is_shown_are_names_states_and_numbers_and_no_message() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let hears = Arc::clone(&told);
+    let endpoint = endpoint(QUICK, move |event, callback| {
+        callback.hang_up(event.call).unwrap();
+        hears.lock().push((format!("{callback:?}"), format!("{:?}", callback.permit())));
+    });
+    let mut root = endpoint.enter().unwrap();
+    for number in 0..3 {
+        let shown = format!("Endpoint {{ config: {QUICK:?}, calls: {number}, .. }}");
+        assert_eq!(format!("{endpoint:?}"), shown);
+        let (call, shown) = endpoint.make_call(&mut root, id(number), |dialog, _| format!("{dialog:?}")).unwrap();
+        assert_eq!((call.to_string(), format!("{call:?}")), (format!("{number}.0"), format!("CallHandle({number}.0)")));
+        assert_eq!(shown, format!("Dialog {{ call: CallHandle({number}.0), state: Calling, usages: 0, .. }}"));
+        assert_eq!(id(number).to_string(), format!("{number};local=ours;remote=theirs"));
+    }
+    assert_eq!(format!("{:?}", endpoint.calls(&mut root).0), "{CallHandle(0.0), CallHandle(1.0), CallHandle(2.0)}");
+    assert_eq!(format!("{:?}", endpoint.dialogs(&mut root).0), format!("{{{:?}, {:?}, {:?}}}", id(0), id(1), id(2)));
+    assert!(format!("{root:?}").starts_with("Entered { permit: Permit<") && format!("{root:?}").contains("level::Root"));
+    let shown: Arc<Mutex<String>> = Arc::default();
+    let theirs = Shown(Arc::clone(&shown));
+    let dialog = endpoint.with_dialog(&mut root, &id(1), |dialog, _| {
+        let usage = dialog.add_usage(theirs).unwrap();
+        dialog.input(usage, Input::Timer(0), sim::time::Instant::now()).unwrap();
+        format!("{dialog:?}")
+    });
+    assert_eq!(dialog.unwrap(), "Dialog { call: CallHandle(1.0), state: Calling, usages: 1, .. }");
+    let outbox = "Outbox { entries: 1, delivering: false, .. }";
+    let turn = format!("Turn {{ outbox: {outbox}, call: CallHandle(1.0), state: Calling, ended: false }}");
+    assert_eq!(*shown.lock(), turn);
+    endpoint.with_dialog(&mut root, &id(0), |dialog, _| dialog.set_state(CallState::Early)).unwrap().unwrap();
+    let told = told.lock();
+    assert_eq!(told.len(), 2, "early, and hung up");
+    for (callback, permit) in &*told {
+        assert_eq!(callback, "Callback { requests: 1, .. }");
+        assert!(permit.starts_with("Permit<") && permit.ends_with("level::Endpoint>"), "{permit}");
+    }
+}

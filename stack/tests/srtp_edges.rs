@@ -345,3 +345,23 @@ fn each_mistake_in_setting_up_has_its_error() {
         assert_eq!(Policy::new(profile), expected);
     }
 }
+
+/// Keys and salts of which every byte is told from what is shown otherwise.
+#[test]
+fn what_is_shown_has_no_key_and_no_salt_in_it() {
+    for profile in Profile::ALL {
+        let key = key(profile, 211, b"\x01\x02");
+        let shown = format!("{key:?}");
+        assert_eq!(shown, format!("MasterKey {{ profile: {profile:?}, mki: [1, 2], .. }}"));
+        let policy = policy(profile);
+        let mut sender = Sender::new(policy.clone(), std::slice::from_ref(&key)).unwrap();
+        let mut receiver = Receiver::new(policy.clone(), &[key]).unwrap();
+        let mut packet = rtp_packet(1, 0, 20);
+        assert_eq!(format!("{sender:?}"), format!("Sender {{ policy: {policy:?}, streams: 0, .. }}"));
+        sender.protect(&mut packet).unwrap();
+        receiver.unprotect(&mut packet).unwrap();
+        assert_eq!(format!("{sender:?}"), format!("Sender {{ policy: {policy:?}, streams: 1, .. }}"));
+        assert_eq!(format!("{receiver:?}"), format!("Receiver {{ policy: {policy:?}, streams: 1, .. }}"));
+        assert_eq!(profile.to_string(), profile.name());
+    }
+}

@@ -281,3 +281,16 @@ fn threads_that_do_everything_at_once_leave_nothing_behind() {
         assert_eq!((Arc::strong_count(&captured), timers.pending()), (1, 0), "{kind:?}");
     });
 }
+
+#[test]
+fn a_heap_shows_how_it_is_set_up_and_what_waits() {
+    on_every_kind(patient(), |timers, kind| {
+        for pending in 0..3 {
+            let shown = format!("Timers {{ config: {:?}, pending: {pending}, closed: false, .. }}", patient());
+            assert_eq!(format!("{timers:?}"), shown, "{kind:?}");
+            timers.schedule_after(HANG, |_, _| ()).unwrap();
+        }
+        timers.close().unwrap();
+        assert!(format!("{timers:?}").ends_with("pending: 0, closed: true, .. }"));
+    });
+}

@@ -522,6 +522,17 @@ mod tests {
     }
 
     #[test]
+    fn a_buffer_shows_its_measures_and_nothing_of_what_it_holds() {
+        for (headroom, tailroom) in [(0, 0), (3, 0), (2, 5)] {
+            let mbuf = Mbuf::copy_of(&[211; 8], headroom, tailroom).limited_to(100);
+            let (end, capacity) = (headroom + 8, headroom + 8 + tailroom);
+            let expected =
+                format!("Mbuf {{ position: {headroom}, end: {end}, capacity: {capacity}, capacity_bytes_max: 100, .. }}");
+            assert_eq!(format!("{mbuf:?}"), expected);
+        }
+    }
+
+    #[test]
     fn a_demand_past_the_limit_changes_nothing_and_says_both_figures() {
         let mut mbuf = Mbuf::copy_of(b"packet", 2, 0).limited_to(10);
         assert_eq!(mbuf.reserve_tailroom(3), Err(MbufError::Limit { demanded_bytes: 11, limit_bytes: 10 }));

@@ -229,6 +229,17 @@ mod tests {
     }
 
     #[test]
+    fn a_pool_shows_what_it_counts_and_nothing_of_what_its_buffers_held() {
+        let config = PacketPoolConfig { buffers: 2, headroom_bytes: 4, tailroom_bytes: 6, capacity_bytes_max: 10 };
+        let pool = PacketPool::new("packets", config);
+        pool.take().unwrap().append(&[211; 6]).unwrap();
+        let _lent = pool.take().unwrap();
+        let shown = format!("{pool:?}");
+        let expected = "State { free: 1, lent: 1, lent_bytes: 10, exhausted_count: 0, released: false }";
+        assert!(shown.contains(expected) && !shown.contains("211"), "{shown}");
+    }
+
+    #[test]
     fn a_buffer_comes_back_from_another_thread() {
         let pool = PacketPool::new("packets", PacketPoolConfig { buffers: 1, ..PacketPoolConfig::default() });
         let mbuf = pool.take().unwrap();

@@ -1,6 +1,8 @@
 use super::properties::{Behaviour, any_events, every_order};
 use super::*;
+use crate::buffer::pool::{Block, Pool};
 use sim::time::Instant;
+use std::collections::HashSet;
 use std::time::Duration;
 
 #[test]
@@ -217,5 +219,72 @@ fn numbers_that_no_token_has_are_none() {
     assert_eq!(AnswerToken::from_bits(bits), Some(token));
     for other in [bits | 1, bits | 1 << 32, bits | 1 << 40, bits | 7 << 45] {
         assert_eq!(AnswerToken::from_bits(other), None, "{other:x}");
+    }
+}
+
+/// Answers what must be answered.
+struct Quiet;
+
+impl Engine for Quiet {
+    fn request(&mut self, line: &Line, token: AnswerToken, _: Block) {
+        assert_eq!(format!("{line:?}"), "Line(0.1/1)");
+        line.answer(token, None);
+    }
+
+    fn close(&mut self, line: &Line, token: AnswerToken) {
+        line.answer(token, None);
+    }
+}
+
+impl Media for Quiet {
+    fn close(&mut self, line: &Line, token: AnswerToken) {
+        line.answer(token, None);
+    }
+}
+
+#[test]
+fn what_is_shown_of_a_session_are_names_and_phases() {
+    let table = SessionTable::driven(TableConfig::default());
+    let channels: Vec<Channel> = [false, true]
+        .map(|has_media| Channel { media: has_media.then(|| Box::new(Quiet) as Box<dyn Media>), engine: Box::new(Quiet) })
+        .into();
+    assert_eq!(format!("{channels:?}"), "[Channel { has_media: false, .. }, Channel { has_media: true, .. }]");
+    let shown = |len| format!("SessionTable {{ config: {:?}, len: {len}, .. }}", TableConfig::default());
+    assert_eq!(format!("{table:?}"), shown(0));
+    let (session, mut driver) = table.create_driven(Pool::new("session", 1024), channels).unwrap();
+    assert_eq!(format!("{table:?}"), shown(1));
+    let id = "SessionId { slot: 0, generation: 1 }";
+    assert_eq!(format!("{session:?}"), format!("Session {{ id: {id}, phase: Active, .. }}"));
+    assert_eq!(format!("{driver:?}"), format!("Driver {{ worker: Worker {{ session: {id}, .. }} }}"));
+    assert_eq!((session.id().to_string(), ChannelId(7).to_string()), ("0.1".to_owned(), "7".to_owned()));
+    let mut reply = session.post(ChannelId(1), b"show").unwrap();
+    assert!(matches!(driver.drive(), Driven::Waits(_)));
+    assert!(matches!(reply.take(), Some(Ok(None))));
+    session.terminate();
+    assert_eq!(driver.drive(), Driven::Ended);
+    assert_eq!(format!("{session:?}"), format!("Session {{ id: {id}, phase: Released, .. }}"));
+}
+
+#[test]
+fn each_reason_for_an_end_reads_differently() {
+    let (channel, within) = (ChannelId(3), Duration::from_secs(2));
+    let calls = [Called::Request, Called::CloseMedia, Called::CloseEngine, Called::DropMedia, Called::DropEngine];
+    let mut reasons = vec![
+        EndReason::Terminated,
+        EndReason::Bye,
+        EndReason::TableClosed,
+        EndReason::ForeignAnswer { channel },
+        EndReason::WorkerLost,
+        EndReason::NoTimer,
+    ];
+    for called in calls {
+        reasons.extend([EndReason::Panicked { channel, called }, EndReason::Blocked { channel, called, within }]);
+    }
+    let texts: HashSet<String> = reasons.iter().map(EndReason::to_string).collect();
+    assert!(texts.len() == reasons.len() && !texts.contains(""), "{texts:?}");
+    for reason in reasons {
+        let says_which =
+            matches!(reason, EndReason::ForeignAnswer { .. } | EndReason::Panicked { .. } | EndReason::Blocked { .. });
+        assert_eq!(reason.to_string().contains("channel 3"), says_which, "{reason}");
     }
 }

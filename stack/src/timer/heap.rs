@@ -245,7 +245,8 @@ mod tests {
         let (id, other_id) = (one.schedule(at(1), at(0), ()).unwrap(), other.schedule(at(1), at(0), ()).unwrap());
         assert!(id != other_id && !one.contains(other_id) && one.cancel(other_id).is_none());
         assert!(other.contains(other_id) && other.pop().unwrap().id == other_id && one.cancel(id).is_some());
-        assert_eq!(format!("{id:?}"), format!("{other_id:?}"), "no run shows which heap is meant");
+        assert_eq!(format!("{id:?}"), "TimerId(0, 0)");
+        assert_eq!(format!("{other_id:?}"), "TimerId(0, 0)", "no run shows which heap is meant");
     }
 
     #[test]

@@ -236,6 +236,7 @@ pub mod properties {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::buffer::pool::Pool;
 
     #[test]
     fn the_corpus_holds() {
@@ -388,6 +389,17 @@ mod tests {
         assert!(jitter([3_000_000, 3_000_000]) < Duration::from_micros(1));
         let changing = jitter([0, 4_000_000]);
         assert!(changing > Duration::from_micros(3900) && changing <= Duration::from_millis(4), "{changing:?}");
+    }
+
+    #[test]
+    fn a_clock_shows_how_it_is_set_up_and_whether_it_runs() {
+        let config = ClockConfig { rate_hz: 11_025, ..ClockConfig::default() };
+        let clock = ThreadClock::new(config, Pool::new("clock", 1024), |_, _| {}).unwrap();
+        assert_eq!(format!("{clock:?}"), format!("ThreadClock {{ config: {config:?}, running: false, destroyed: false, .. }}"));
+        clock.destroy().unwrap();
+        assert!(format!("{clock:?}").ends_with("running: false, destroyed: true, .. }"));
+        let clock = TaskClock::new(config, Pool::new("clock", 1024), |_, _| {}).unwrap();
+        assert_eq!(format!("{clock:?}"), format!("TaskClock {{ config: {config:?}, running: false, destroyed: false, .. }}"));
     }
 
     #[test]

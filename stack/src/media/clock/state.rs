@@ -344,3 +344,82 @@ impl<C> Outcome<C> {
         self.result
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::CatchUp;
+    use super::*;
+
+    /// A tick each nanosecond, and all of them are given: there is always one that is due, each a little later than the one before.
+    const ALWAYS_DUE: ClockConfig = ClockConfig {
+        rate_hz: 1_000_000_000,
+        samples_per_tick: 1,
+        catch_up: CatchUp::Burst { ticks_max: u32::MAX },
+        stop_deadline: Duration::ZERO,
+    };
+
+    fn state(pool: &Pool) -> State<()> {
+        State::new(ALWAYS_DUE, pool.clone(), Box::new(|_, _| {})).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn begin(state: &mut State<()>) -> Begun {
+        state.begin(ALWAYS_DUE).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn tick(state: &mut State<()>) -> Tick {
+        loop {
+            match state.step() {
+                Step::Call(callback, tick) => {
+                    state.called(callback, true);
+                    return tick;
+                }
+                Step::Wait(_) => {}
+                Step::End(_) => panic!("it runs"),
+            }
+        }
+    }
+
+    fn stop(state: &mut State<()>) {
+        assert!(state.end(false).was_running);
+        assert!(matches!(state.step(), Step::End(_)));
+    }
+
+    #[test]
+    fn the_lateness_of_the_last_64_ticks_is_remembered_until_the_worker_ends() {
+        let pool = Pool::new("clock", 512);
+        let mut state = state(&pool);
+        for ticks in 0..150 {
+            assert!(matches!(begin(&mut state), Begun::WorkerNeeded(_)));
+            assert_eq!(pool.used_bytes(), Ok(512));
+            let lateness: Vec<Duration> = (0..ticks).map(|_| tick(&mut state).lateness).collect();
+            let (mut remembered, mut expected) =
+                (state.recent_lateness(), lateness[lateness.len().saturating_sub(64)..].to_vec());
+            remembered.sort();
+            expected.sort();
+            assert_eq!(remembered, expected);
+            stop(&mut state);
+            assert_eq!((state.recent_lateness(), state.counters().ticks, pool.used_bytes()), (Vec::new(), ticks, Ok(0)));
+        }
+    }
+
+    #[test]
+    fn a_run_whose_worker_could_not_be_made_has_never_been() {
+        for runs in 0..5 {
+            let pool = Pool::new("clock", 512);
+            let mut state = state(&pool);
+            for _ in 0..runs {
+                assert!(matches!(begin(&mut state), Begun::WorkerNeeded(_)));
+                tick(&mut state);
+                stop(&mut state);
+            }
+            let counters = state.counters();
+            for _ in 0..3 {
+                let Begun::WorkerNeeded(before) = begin(&mut state) else { panic!("there is no worker") };
+                assert!(state.is_running() && state.counters() == ClockCounters::default());
+                state.undo(before);
+                assert_eq!((state.is_running(), state.counters(), state.run), (false, counters, runs));
+                assert_eq!(pool.used_bytes(), Ok(0));
+            }
+        }
+    }
+}
