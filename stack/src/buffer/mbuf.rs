@@ -522,6 +522,21 @@ mod tests {
     }
 
     #[test]
+    fn many_small_demands_cost_few_moves() {
+        for (room, piece) in [(0, 1), (1, 1), (7, 3), (100, 1), (64, 16)] {
+            let mut mbuf = Mbuf::new(0, room);
+            let (mut grown, mut capacity) = (0, mbuf.capacity());
+            for _ in 0..5000 {
+                mbuf.append(&vec![1; piece]).unwrap();
+                grown += usize::from(mbuf.capacity() != capacity);
+                capacity = mbuf.capacity();
+            }
+            assert!(grown <= 18, "{piece} at a time, from {room}: it has moved {grown} times");
+            assert!(capacity <= 2 * 5000 * piece, "it has taken {capacity} bytes for {} bytes", 5000 * piece);
+        }
+    }
+
+    #[test]
     fn a_buffer_shows_its_measures_and_nothing_of_what_it_holds() {
         for (headroom, tailroom) in [(0, 0), (3, 0), (2, 5)] {
             let mbuf = Mbuf::copy_of(&[211; 8], headroom, tailroom).limited_to(100);

@@ -151,6 +151,27 @@ mod tests {
     }
 
     #[test]
+    fn hashes_tell_calls_of_one_endpoint_apart_and_are_the_same_in_each_run() {
+        let hashes = [(); 2].map(|()| {
+            let mut slots = Slots::new(200);
+            let calls = (0..400).map(|call| {
+                let handle = slots.next().unwrap();
+                slots.put(handle, Arc::new(call));
+                // Slots are used again from the start.
+                if call % 4 != 0 {
+                    slots.remove(handle);
+                }
+                let mut hasher = std::hash::DefaultHasher::new();
+                handle.hash(&mut hasher);
+                hasher.finish()
+            });
+            calls.collect::<Vec<u64>>()
+        });
+        assert_eq!(hashes[0], hashes[1], "whichever endpoint it is");
+        assert_eq!(hashes[0].iter().collect::<std::collections::BTreeSet<_>>().len(), 400);
+    }
+
+    #[test]
     fn all_slots_are_had_and_no_more() {
         let mut slots = Slots::new(3);
         let handles: Vec<CallHandle> = (0..3)

@@ -249,6 +249,31 @@ mod tests {
         assert_eq!(format!("{other_id:?}"), "TimerId(0, 0)", "no run shows which heap is meant");
     }
 
+    /// What a map would go by.
+    fn hash(id: TimerId) -> u64 {
+        let mut hasher = std::hash::DefaultHasher::new();
+        id.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    #[test]
+    fn hashes_tell_timers_of_one_heap_apart_and_are_the_same_in_each_run() {
+        let mut heaps = [(); 2].map(|()| TimerHeap::new(1000));
+        let hashes = heaps.each_mut().map(|heap| {
+            // Some places are used again.
+            let ids = (0..400).map(|number| {
+                let id = heap.schedule(at(number), at(0), ()).unwrap();
+                if number % 3 == 0 {
+                    heap.pop();
+                }
+                hash(id)
+            });
+            ids.collect::<Vec<u64>>()
+        });
+        assert_eq!(hashes[0], hashes[1], "whichever heap it is");
+        assert_eq!(hashes[0].iter().collect::<std::collections::BTreeSet<_>>().len(), 400);
+    }
+
     #[test]
     fn a_timer_is_not_passed_over_by_one_that_is_scheduled_again_and_again() {
         let mut heap = TimerHeap::new(10);

@@ -374,6 +374,46 @@ mod tests {
     }
 
     #[test]
+    fn whoever_waits_is_told_of_a_return_and_nobody_else() {
+        for (waiting_threads, waiting_tasks) in (0..3).flat_map(|threads| (0..3).map(move |tasks| (threads, tasks))) {
+            for returned in [false, true] {
+                let mut state = State { waiting_threads, waiting_tasks, ..State::new(&TimerConfig::default()) };
+                let waiting = state.called(returned);
+                assert_eq!((waiting.threads, waiting.tasks), (waiting_threads > 0, waiting_tasks > 0));
+                assert_eq!(state.counters().panicked, u64::from(!returned));
+            }
+        }
+    }
+
+    /// Panics when it is dropped, if it is to.
+    struct Captured(bool);
+
+    impl Drop for Captured {
+        fn drop(&mut self) {
+            assert!(!self.0, "as it was told");
+        }
+    }
+
+    #[test]
+    fn a_timer_that_is_lost_says_so_whatever_panics_at_that() {
+        for (drop_panics, lost_panics) in [(false, false), (false, true), (true, false), (true, true)] {
+            let told = std::sync::Arc::new(());
+            let tells = std::sync::Arc::clone(&told);
+            let captured = Captured(drop_panics);
+            let callback: Callback = Box::new(move |_, _| drop(captured));
+            let lost: Lost = Box::new(move || {
+                drop(tells);
+                assert!(!lost_panics, "as it was told");
+            });
+            let mut state = State::new(&TimerConfig::default());
+            assert!(state.schedule(at(0), at(0), callback, Some(lost)).is_ok() && state.close());
+            let timer = state.next_left().expect("it is left");
+            assert_eq!(timer.lose(), !drop_panics && !lost_panics);
+            assert_eq!(std::sync::Arc::strong_count(&told), 1, "who wants to know is told");
+        }
+    }
+
+    #[test]
     fn lateness_is_counted_from_when_a_timer_was_due() {
         let config = TimerConfig { late_after: Duration::from_millis(10), ..TimerConfig::default() };
         let mut state = State::new(&config);
