@@ -422,4 +422,148 @@ mod tests {
             }
         }
     }
+
+    /// A clock as its promises have it.
+    #[derive(Default)]
+    struct Model {
+        run: u64,
+        runs: bool,
+        has_worker: bool,
+        has_lost_worker: bool,
+        /// The run whose callback goes on.
+        calling: Option<u64>,
+        ticks: u64,
+        destroyed: bool,
+        panicked: bool,
+    }
+
+    impl Model {
+        fn begin(&mut self) -> &'static str {
+            if self.destroyed || self.panicked {
+                return if self.destroyed { "destroyed" } else { "panicked" };
+            }
+            if self.runs {
+                return "runs";
+            }
+            let kept = self.has_worker;
+            *self = Model { run: self.run + 1, runs: true, has_worker: true, has_lost_worker: false, ticks: 0, ..*self };
+            if kept { "kept" } else { "needed" }
+        }
+
+        fn outcome(
+            &self,
+            (run, was_running): (u64, bool),
+            is_here: bool,
+            is_time_left: bool,
+        ) -> Option<Result<Stopped, ClockError>> {
+            let is_called = self.calling.is_some_and(|calling| calling <= run);
+            if self.calling.is_some() && is_here {
+                Some(Ok(Stopped::FromCallback))
+            } else if is_time_left && (is_called || self.has_worker && self.run == run) {
+                None
+            } else if is_called {
+                Some(Err(ClockError::CallbackGoesOn { deadline: Duration::ZERO }))
+            } else if self.panicked {
+                Some(Err(ClockError::CallbackPanicked))
+            } else {
+                Some(Ok(if was_running { Stopped::Stopped } else { Stopped::NotRunning }))
+            }
+        }
+
+        /// The worker's last look.
+        fn leave(&mut self) {
+            (self.runs, self.has_worker) = (false, false);
+        }
+    }
+
+    /// Each two bytes are what a user or the worker does.
+    fn against_the_model(bytes: &[u8]) {
+        let (pool, captured) = (Pool::new("clock", 512), std::sync::Arc::new(()));
+        let theirs = std::sync::Arc::clone(&captured);
+        let callback: Callback<()> = Box::new(move |_, _| _ = &theirs);
+        let mut state = State::new(ALWAYS_DUE, pool.clone(), callback).unwrap_or_else(|error| panic!("{error}"));
+        let (mut model, mut called, mut endings) = (Model::default(), None, Vec::new());
+        for operation in bytes.chunks_exact(2) {
+            let [what, how] = [operation[0] % 16, operation[1]];
+            match what {
+                0..=3 => {
+                    let before = (model.run, model.runs, model.has_worker, model.has_lost_worker, model.ticks);
+                    let begun = match state.begin(ALWAYS_DUE) {
+                        Ok(Begun::AlreadyRuns) => "runs",
+                        Ok(Begun::WorkerKept) => "kept",
+                        Ok(Begun::WorkerNeeded(core)) => {
+                            if how % 4 == 0 && !model.has_worker {
+                                state.undo(core);
+                            }
+                            "needed"
+                        }
+                        Err(ClockError::Destroyed) => "destroyed",
+                        Err(ClockError::CallbackPanicked) => "panicked",
+                        Err(error) => panic!("{error}"),
+                    };
+                    assert_eq!(begun, model.begin());
+                    if begun == "needed" && how % 4 == 0 {
+                        // No worker could be made. That an earlier one was lost is forgotten all the same.
+                        (model.run, model.runs, model.has_worker, _, model.ticks) = before;
+                    }
+                }
+                4 | 5 => {
+                    let destroys = what == 5 && how % 4 == 0;
+                    let ending = state.end(destroys);
+                    assert_eq!(ending.was_running, model.runs);
+                    endings.push((ending, (model.run, model.runs)));
+                    (model.runs, model.destroyed) = (false, model.destroyed || destroys);
+                    state.remains().drop_unlocked();
+                }
+                6..=9 if !endings.is_empty() => {
+                    // Often one of the last.
+                    let (ending, known) = endings[endings.len() - 1 - usize::from(how / 4) % endings.len().min(5)];
+                    let [is_here, is_time_left] = [how & 1 > 0, how & 2 > 0];
+                    let mut look = || state.outcome(ending, Duration::ZERO, is_time_left).map(Outcome::tell_unlocked);
+                    let outcome = match is_here {
+                        true => look(),
+                        false => std::thread::scope(|scope| scope.spawn(look).join().expect("it looks")),
+                    };
+                    assert_eq!(outcome, model.outcome(known, is_here, is_time_left));
+                }
+                10..=12 if model.has_worker && called.is_none() => match state.step() {
+                    Step::Call(callback, _) if model.runs => {
+                        (called, model.calling, model.ticks) = (Some(callback), Some(model.run), model.ticks + 1);
+                    }
+                    Step::Wait(_) if model.runs => {}
+                    Step::End(remains) if !model.runs => {
+                        remains.drop_unlocked();
+                        model.leave();
+                    }
+                    _ => panic!("the worker goes on as long as the clock runs"),
+                },
+                13 | 14 => {
+                    if let Some(callback) = called.take() {
+                        let returned = how % 8 != 0;
+                        state.called(callback, returned);
+                        model.calling = None;
+                        (model.runs, model.panicked) = (model.runs && returned, model.panicked || !returned);
+                    }
+                }
+                15 if model.has_worker && called.is_none() => {
+                    state.lose_worker().drop_unlocked();
+                    model.leave();
+                    model.has_lost_worker = true;
+                }
+                _ => {}
+            }
+            assert_eq!((state.is_running(), state.has_lost_worker()), (model.runs, model.has_lost_worker));
+            assert_eq!(state.counters().ticks, model.ticks);
+            let is_over = model.destroyed && !model.has_worker;
+            assert_eq!(pool.used_bytes().ok(), (!is_over).then_some(if model.has_worker { 512 } else { 0 }));
+            assert_eq!(std::sync::Arc::strong_count(&captured), if is_over { 1 } else { 2 });
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_order_of_starts_stops_and_steps(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
+            against_the_model(&bytes);
+        }
+    }
 }
