@@ -2,7 +2,7 @@ use super::properties::{Behaviour, any_events, every_order};
 use super::*;
 use crate::buffer::pool::{Block, Pool};
 use sim::time::Instant;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 #[test]
@@ -280,7 +280,7 @@ fn each_reason_for_an_end_reads_differently() {
     for called in calls {
         reasons.extend([EndReason::Panicked { channel, called }, EndReason::Blocked { channel, called, within }]);
     }
-    let texts: HashSet<String> = reasons.iter().map(EndReason::to_string).collect();
+    let texts: BTreeSet<String> = reasons.iter().map(EndReason::to_string).collect();
     assert!(texts.len() == reasons.len() && !texts.contains(""), "{texts:?}");
     for reason in reasons {
         let says_which =

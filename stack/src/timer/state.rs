@@ -290,6 +290,7 @@ pub(super) fn caught(code: impl FnOnce()) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sim::sync::Arc;
     use std::time::Duration;
 
     fn at(millis: u64) -> Instant {
@@ -397,8 +398,8 @@ mod tests {
     #[test]
     fn a_timer_that_is_lost_says_so_whatever_panics_at_that() {
         for (drop_panics, lost_panics) in [(false, false), (false, true), (true, false), (true, true)] {
-            let told = std::sync::Arc::new(());
-            let tells = std::sync::Arc::clone(&told);
+            let told = Arc::new(());
+            let tells = Arc::clone(&told);
             let captured = Captured(drop_panics);
             let callback: Callback = Box::new(move |_, _| drop(captured));
             let lost: Lost = Box::new(move || {
@@ -409,7 +410,7 @@ mod tests {
             assert!(state.schedule(at(0), at(0), callback, Some(lost)).is_ok() && state.close());
             let timer = state.next_left().expect("it is left");
             assert_eq!(timer.lose(), !drop_panics && !lost_panics);
-            assert_eq!(std::sync::Arc::strong_count(&told), 1, "who wants to know is told");
+            assert_eq!(Arc::strong_count(&told), 1, "who wants to know is told");
         }
     }
 

@@ -349,6 +349,7 @@ impl<C> Outcome<C> {
 mod tests {
     use super::super::CatchUp;
     use super::*;
+    use sim::sync::Arc;
 
     /// A tick each nanosecond, and all of them are given: there is always one that is due, each a little later than the one before.
     const ALWAYS_DUE: ClockConfig = ClockConfig {
@@ -477,9 +478,10 @@ mod tests {
     }
 
     /// Each two bytes are what a user or the worker does.
+    #[expect(clippy::disallowed_methods, reason = "there is no run here: another thread is only somewhere else")]
     fn against_the_model(bytes: &[u8]) {
-        let (pool, captured) = (Pool::new("clock", 512), std::sync::Arc::new(()));
-        let theirs = std::sync::Arc::clone(&captured);
+        let (pool, captured) = (Pool::new("clock", 512), Arc::new(()));
+        let theirs = Arc::clone(&captured);
         let callback: Callback<()> = Box::new(move |_, _| _ = &theirs);
         let mut state = State::new(ALWAYS_DUE, pool.clone(), callback).unwrap_or_else(|error| panic!("{error}"));
         let (mut model, mut called, mut endings) = (Model::default(), None, Vec::new());
@@ -556,7 +558,7 @@ mod tests {
             assert_eq!(state.counters().ticks, model.ticks);
             let is_over = model.destroyed && !model.has_worker;
             assert_eq!(pool.used_bytes().ok(), (!is_over).then_some(if model.has_worker { 512 } else { 0 }));
-            assert_eq!(std::sync::Arc::strong_count(&captured), if is_over { 1 } else { 2 });
+            assert_eq!(Arc::strong_count(&captured), if is_over { 1 } else { 2 });
         }
     }
 
