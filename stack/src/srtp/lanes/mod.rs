@@ -179,4 +179,19 @@ mod tests {
             }
         }
     }
+
+    /// Any one lane with a block more or less than the others.
+    #[test]
+    fn lanes_of_different_lengths_are_refused() {
+        let blocks = [[7; 64]; 3];
+        let panics = |call: &dyn Fn()| std::panic::catch_unwind(std::panic::AssertUnwindSafe(call)).is_err();
+        let outer = [[1; 5]; LANES];
+        for (odd, len) in (0..LANES).flat_map(|odd| (1..=3).map(move |len| (odd, len))) {
+            let lanes: [&[[u8; 64]]; LANES] = std::array::from_fn(|lane| &blocks[..if lane == odd { len } else { 2 }]);
+            let other = [&blocks[..1]; LANES];
+            assert_eq!(panics(&|| sha1_compress(&mut [[0; 5]; LANES], lanes)), len != 2, "lane {odd}");
+            assert_eq!(panics(&|| hmac_sha1(&mut [[0; 5]; LANES], lanes, other, outer.each_ref())), len != 2, "lane {odd}");
+            assert_eq!(panics(&|| hmac_sha1(&mut [[0; 5]; LANES], other, lanes, outer.each_ref())), len != 2, "lane {odd}");
+        }
+    }
 }
