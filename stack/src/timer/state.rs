@@ -375,6 +375,59 @@ mod tests {
     }
 
     #[test]
+    fn a_callback_that_goes_on_is_known_here_and_elsewhere_until_it_has_returned() {
+        let config = TimerConfig::default();
+        let mut state = State::new(&config);
+        let ids: Vec<TimerId> = (0..4).map(|due| schedule(&mut state, due, 0).0).collect();
+        #[expect(clippy::disallowed_methods, reason = "there is no run here: another thread is only somewhere else")]
+        let seen = |state: &mut State, awaited| {
+            let here = state.goes_on(awaited);
+            let elsewhere = std::thread::scope(|scope| scope.spawn(move || state.goes_on(awaited)).join());
+            (here, elsewhere.expect("it looks"))
+        };
+        for (now, running) in ids.iter().enumerate() {
+            assert_eq!(seen(&mut state, Awaited::Any), (GoesOn::No, GoesOn::No));
+            let Step::Call(id, timer) = state.step(&config, at(now as u64)) else { panic!("timer {now} is due") };
+            assert_eq!(id, *running);
+            assert!(timer.let_go());
+            assert_eq!(seen(&mut state, Awaited::Any), (GoesOn::Here, GoesOn::Elsewhere));
+            for id in &ids[..=now] {
+                let is_it = id == running;
+                let expected = if is_it { (GoesOn::Here, GoesOn::Elsewhere) } else { (GoesOn::No, GoesOn::No) };
+                assert_eq!(seen(&mut state, Awaited::This(*id)), expected);
+                assert_eq!(state.cancel(*id).0, if is_it { Cancelled::FromCallback } else { Cancelled::Ended });
+            }
+            state.called(true);
+            assert_eq!(state.cancel(*running).0, Cancelled::Ended);
+        }
+    }
+
+    #[test]
+    fn what_is_refused_is_counted_and_given_back() {
+        let config = TimerConfig { timers_max: 3, ..TimerConfig::default() };
+        let mut state = State::new(&config);
+        let refuse = |state: &mut State, expected: TimerError| {
+            let told = Arc::new(());
+            let theirs = Arc::clone(&told);
+            let refused = state.schedule(at(0), at(0), Box::new(move |_, _| drop(theirs)), None);
+            let Err((error, callback)) = refused else { panic!("expected {expected}, got a timer") };
+            assert_eq!((error, Arc::strong_count(&told)), (expected, 2), "the callback is the caller's to drop");
+            drop(callback);
+            assert_eq!(Arc::strong_count(&told), 1);
+        };
+        (0..3).for_each(|due| _ = schedule(&mut state, due, 0));
+        for refused in 1..5 {
+            refuse(&mut state, TimerError::Full { timers_max: 3 });
+            assert_eq!((state.counters().refused, state.counters().scheduled, state.pending()), (refused, 3, 3));
+        }
+        state.close();
+        for refused in 5..9 {
+            refuse(&mut state, TimerError::Closed);
+            assert_eq!(state.counters().refused, refused);
+        }
+    }
+
+    #[test]
     fn whoever_waits_is_told_of_a_return_and_nobody_else() {
         for (waiting_threads, waiting_tasks) in (0..3).flat_map(|threads| (0..3).map(move |tasks| (threads, tasks))) {
             for returned in [false, true] {
