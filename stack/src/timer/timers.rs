@@ -391,3 +391,40 @@ impl fmt::Debug for Timers {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_who_has_waited_counts_as_waiting() {
+        for (threads, tasks) in [(1, 0), (0, 1), (3, 0), (0, 3), (2, 2)] {
+            let timers = Timers::on_thread(TimerConfig::default()).unwrap();
+            let waiting = |shared: &Shared| {
+                let state = shared.state.lock();
+                (state.waiting_threads, state.waiting_tasks)
+            };
+            // It goes on until all of them wait for it.
+            let callback = move |timers: &Timers, _: TimerId| {
+                while waiting(&timers.handle.shared) != (threads, tasks) {
+                    sim::thread::yield_now();
+                }
+            };
+            let id = timers.schedule_after(Duration::ZERO, callback).unwrap();
+            while timers.handle.shared.state.lock().goes_on(Awaited::This(id)) == GoesOn::No {
+                sim::thread::yield_now();
+            }
+            let waits = (0..threads + tasks).map(|number| {
+                let timers = timers.clone();
+                sim::thread::spawn(move || match number < threads {
+                    true => timers.cancel_and_wait(id),
+                    false => sim::task::block_on(timers.cancelled(id)),
+                })
+            });
+            for wait in waits.collect::<Vec<_>>() {
+                assert_eq!(wait.join().unwrap(), Ok(Cancelled::Running));
+            }
+            assert_eq!(waiting(&timers.handle.shared), (0, 0));
+        }
+    }
+}
