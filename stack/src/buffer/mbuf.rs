@@ -470,11 +470,13 @@ pub mod properties {
             11 => {
                 let value = u64::from_be_bytes([count as u8; 8]);
                 let mut numbers = Mbuf::new(0, 0);
-                numbers.write_u8(count as u8)?;
-                numbers.write_u16(value as u16)?;
-                numbers.write_u32(value as u32)?;
-                numbers.write_u64(value)?;
-                numbers.rewind(15)?;
+                let written = numbers
+                    .write_u8(count as u8)
+                    .and_then(|()| numbers.write_u16(value as u16))
+                    .and_then(|()| numbers.write_u32(value as u32))
+                    .and_then(|()| numbers.write_u64(value))
+                    .and_then(|()| numbers.rewind(15));
+                assert_eq!(written, Ok(()), "it has no limit that is so near, and has what was written");
                 mbuf.append(numbers.bytes())?;
                 model.packet.extend_from_slice(&[count as u8; 15]);
             }
