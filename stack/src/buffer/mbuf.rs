@@ -481,9 +481,14 @@ pub mod properties {
                 model.packet.extend_from_slice(&[count as u8; 15]);
             }
             _ => {
-                let number = mbuf.read_u32()?;
-                assert_eq!(model.packet.drain(..4).collect::<Vec<u8>>(), number.to_be_bytes());
-                model.before += 4;
+                let (width, number) = match count % 4 {
+                    0 => (1, mbuf.read_u8()?.into()),
+                    1 => (2, mbuf.read_u16()?.into()),
+                    2 => (4, mbuf.read_u32()?.into()),
+                    _ => (8, mbuf.read_u64()?),
+                };
+                assert_eq!(model.packet.drain(..width).collect::<Vec<u8>>(), number.to_be_bytes()[8 - width..]);
+                model.before += width;
             }
         }
         Ok(())
