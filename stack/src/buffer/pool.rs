@@ -172,8 +172,9 @@ pub mod properties {
             assert_eq!(pool.used_bytes(), Ok(used));
             match byte {
                 0..=199 => match pool.allocate(usize::from(*byte)) {
-                    Ok(block) => {
+                    Ok(mut block) => {
                         assert!(used + usize::from(*byte) <= CAPACITY_BYTES && block.bytes().iter().all(|byte| *byte == 0));
+                        block.bytes_mut().fill(*byte);
                         live.push(block);
                     }
                     Err(PoolError::Exhausted { expected_bytes, free_bytes, .. }) => {
@@ -192,6 +193,9 @@ pub mod properties {
                 _ => {}
             }
             assert_eq!(pool.exhausted_count(), refused);
+            // As many as were asked for, each with what was written to it: that number.
+            let is_own = |block: &Block| block.bytes().iter().all(|byte| usize::from(*byte) == block.bytes().len());
+            assert!(live.iter().chain(&old).all(is_own), "a block is nobody else's");
         }
         assert!(pool.release() && !pool.release());
         assert!(pool.used_bytes().is_err() && pool.reset().is_err());
