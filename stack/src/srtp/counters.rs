@@ -85,3 +85,62 @@ impl Counters {
         } += 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Profile;
+    use super::*;
+    use crate::buffer::MbufError;
+    use crate::rtp::RtpError;
+
+    /// An error of each kind that a packet may have, and how often it has been counted.
+    fn kinds() -> [(SrtpError, fn(&Counters) -> u64); 14] {
+        let (ssrc, expected, got, limit, profile) = (1, 2, 3, 4, Profile::AesCm128HmacSha1_80);
+        [
+            (SrtpError::Short { kind: "RTP", expected, got }, |counters| counters.malformed),
+            (SrtpError::TooLong { kind: "RTP", expected_max: 2, got }, |counters| counters.malformed),
+            (SrtpError::Malformed(RtpError::Version { got: 1 }), |counters| counters.malformed),
+            (SrtpError::Authentication { ssrc }, |counters| counters.authentication),
+            (SrtpError::Replayed { ssrc, index: 3 }, |counters| counters.replayed),
+            (SrtpError::TooOld { ssrc, index: 3, expected_min: 4 }, |counters| counters.too_old),
+            (SrtpError::UnknownMki { keys: 1 }, |counters| counters.unknown_mki),
+            (SrtpError::EncryptionFlag { ssrc, expected: true }, |counters| counters.encryption_flag),
+            (SrtpError::KeyExpired { limit: 1 }, |counters| counters.key_expired),
+            (SrtpError::StreamLimit { ssrc, limit }, |counters| counters.stream_limit),
+            (MbufError::Underrun { expected_bytes: 1, got_bytes: 0 }.into(), |counters| counters.no_room),
+            (SrtpError::NotKeyed, |counters| counters.not_keyed),
+            (SrtpError::NoMasterKey, |counters| counters.other),
+            (SrtpError::NullCipher { profile }, |counters| counters.other),
+        ]
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_packet_is_counted_once_for_what_became_of_it(results in proptest::collection::vec(0usize..16, 0..100)) {
+            let mut counters = Counters::default();
+            let mut times = [0; 14];
+            for (at, result) in results.iter().enumerate() {
+                let before = counters;
+                match kinds().into_iter().nth(*result) {
+                    Some((error, counted)) => {
+                        counters.count(&Err(error));
+                        assert_eq!(counted(&counters), counted(&before) + 1);
+                        times[*result] += 1;
+                    }
+                    None => {
+                        counters.count(&Ok(()));
+                        assert_eq!(counters.accepted, before.accepted + 1);
+                    }
+                }
+                let refused: u64 = times.iter().sum();
+                assert_eq!((counters.refused(), counters.accepted), (refused, at as u64 + 1 - refused));
+            }
+            let mut twice = Counters::default();
+            (0..2).for_each(|_| twice.add(&counters));
+            assert_eq!((twice.refused(), twice.accepted), (2 * counters.refused(), 2 * counters.accepted));
+            for (_, counted) in kinds() {
+                assert_eq!(counted(&twice), 2 * counted(&counters));
+            }
+        }
+    }
+}

@@ -227,3 +227,89 @@ pub(super) fn mki_len_of(profile: Profile, keys: &[MasterKey]) -> Result<usize, 
     }
     Ok(first.mki.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> impl Iterator<Item = Policy> {
+        Profile::ALL.into_iter().map(Policy::with_null_cipher_for_tests)
+    }
+
+    #[test]
+    fn what_is_left_in_clear_is_said_of_each_protocol() {
+        for policy in all() {
+            let encrypts = !policy.profile.is_null();
+            assert_eq!((policy.encrypts_rtp(), policy.encrypts_rtcp()), (encrypts, encrypts));
+            let rtp_in_clear = policy.clone().unencrypted_rtp();
+            assert_eq!((rtp_in_clear.encrypts_rtp(), rtp_in_clear.encrypts_rtcp()), (false, encrypts));
+            let rtcp_in_clear = policy.clone().unencrypted_rtcp();
+            assert_eq!((rtcp_in_clear.encrypts_rtp(), rtcp_in_clear.encrypts_rtcp()), (encrypts, false));
+            let both = policy.clone().unencrypted_rtcp().unencrypted_rtp();
+            assert_eq!((both.encrypts_rtp(), both.encrypts_rtcp(), both.profile()), (false, false, policy.profile));
+        }
+    }
+
+    /// Around every power of two.
+    #[test]
+    fn each_limit_is_taken_as_it_is_given_or_refused() {
+        let around = |bits: u32| (0..bits).flat_map(|bit| [-1, 0, 1].map(|by| (1u64 << bit).saturating_add_signed(by)));
+        for policy in all() {
+            for packets in around(32).map(|packets| packets as u32) {
+                let expected = if (64..=32_768).contains(&packets) {
+                    Ok(Policy { window_packets: packets, ..policy.clone() })
+                } else {
+                    Err(SrtpError::Window { got: packets })
+                };
+                assert_eq!(policy.clone().window_packets(packets), expected);
+                let expected = if packets == 0 || packets.count_ones() == 1 && packets <= 16_777_216 {
+                    Ok(Policy { key_derivation_rate: packets.into(), ..policy.clone() })
+                } else {
+                    Err(SrtpError::KeyDerivationRate { got: packets })
+                };
+                assert_eq!(policy.clone().key_derivation_rate(packets), expected);
+                assert_eq!(policy.clone().streams_max(packets as usize).streams_max, packets as usize);
+                assert_eq!(policy.clone().rekey_grace_packets(packets).rekey_grace_packets, packets);
+            }
+            for (rtp_packets, rtcp_packets) in around(50).flat_map(|rtp| around(50).map(move |rtcp| (rtp, rtcp))) {
+                let lifetime = KeyLifetime { rtp_packets, rtcp_packets };
+                let expected = if rtp_packets <= 281_474_976_710_656 && rtcp_packets <= 2_147_483_648 {
+                    Ok(Policy { lifetime, ..policy.clone() })
+                } else {
+                    Err(SrtpError::Lifetime { got: lifetime })
+                };
+                assert_eq!(policy.clone().lifetime(lifetime), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn keys_are_the_same_if_every_byte_of_key_and_salt_is() {
+        for profile in Profile::ALL {
+            let bytes = vec![0x5a; profile.key_len() + profile.salt_len()];
+            let key = MasterKey::from_concatenated(profile, &bytes).unwrap();
+            assert!(key.is_same_key(&key.clone().with_mki(&[1, 2]).unwrap()), "whatever it is called");
+            for at in 0..bytes.len() {
+                let mut other = bytes.clone();
+                other[at] ^= 1 << (at % 8);
+                let other = MasterKey::from_concatenated(profile, &other).unwrap();
+                assert!(!key.is_same_key(&other) && !other.is_same_key(&key), "{profile}: byte {at}");
+            }
+            // Neither of them is.
+            let other = MasterKey::from_concatenated(profile, &vec![0; bytes.len()]).unwrap();
+            assert!(!key.is_same_key(&other));
+        }
+    }
+
+    #[test]
+    fn an_mki_may_have_up_to_128_bytes_and_is_kept() {
+        let profile = Profile::AesCm128HmacSha1_80;
+        for len in 0..300 {
+            let key = MasterKey::new(profile, &[1; 16], &[2; 14]).unwrap().with_mki(&vec![len as u8; len]);
+            match key {
+                Ok(key) => assert!(len <= 128 && key.mki == vec![len as u8; len]),
+                Err(error) => assert!(len > 128 && error == SrtpError::MkiLength { expected: 128, got: len }),
+            }
+        }
+    }
+}

@@ -111,3 +111,30 @@ impl fmt::Display for Profile {
         f.write_str(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 3711, RFC 6188, RFC 7714: key, salt, and the tags of SRTP and SRTCP.
+    #[test]
+    fn lengths_are_those_of_the_rfcs_and_names_say_them() {
+        let mut names = std::collections::BTreeSet::new();
+        for profile in Profile::ALL {
+            let name = profile.name();
+            assert!(names.insert(name));
+            let is_aead = name.starts_with("AEAD_AES_");
+            let is_null = name.starts_with("NULL_");
+            assert_eq!((profile.is_aead(), profile.is_null()), (is_aead, is_null), "{name}");
+            let key_len =
+                [("_256_", 32), ("_192_", 24)].into_iter().find(|(bits, _)| name.contains(bits)).map_or(16, |(_, len)| len);
+            assert_eq!((profile.key_len(), profile.salt_len()), (key_len, if is_aead { 12 } else { 14 }), "{name}");
+            let tags = match name {
+                _ if is_aead => (16, 16),
+                _ if name.ends_with("_32") => (4, 10),
+                _ => (10, 10),
+            };
+            assert_eq!((profile.rtp_tag_len(), profile.rtcp_tag_len()), tags, "{name}");
+        }
+    }
+}
