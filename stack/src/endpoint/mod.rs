@@ -551,3 +551,83 @@ impl fmt::Debug for CallSlots<'_> {
         f.debug_set().entries(self.handles()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nobody;
+
+    impl Application for Nobody {
+        fn on_call(&self, _: CallEvent, _: &mut Callback<'_>) {}
+
+        fn send(&self, _: &DialogId, _: &[u8], _: &mut Callback<'_>) {}
+    }
+
+    struct Idle;
+
+    impl Usage for Idle {
+        fn on_input(&mut self, _: Input<'_>, _: Instant, _: &mut Turn<'_>) {}
+    }
+
+    fn id(number: usize) -> DialogId {
+        DialogId { call_id: number.to_string(), local_tag: String::new(), remote_tag: String::new() }
+    }
+
+    /// A dialog may be closed between being found and being entered. Its call is in its slot still, or is not, or another is.
+    #[test]
+    fn who_comes_just_as_a_dialog_closes_is_told_that_its_call_is_over() {
+        let endpoint = Endpoint::new(EndpointConfig::default(), Nobody);
+        let mut root = endpoint.enter().unwrap();
+        let mut handles = Vec::new();
+        for round in 0..20 {
+            let (call, ()) = endpoint.make_call(&mut root, id(0), |_, _| ()).unwrap();
+            handles.push(call);
+            for (old, call) in handles.iter().enumerate() {
+                let before = endpoint.calls(&mut root).0.counters();
+                let refused = endpoint.refused(Refusal::Closed, || endpoint.stale(*call).into());
+                let generation = Some(round);
+                assert_eq!(refused, AcquireError::Stale(StaleCall { call: *call, generation }), "round {round}, call {old}");
+                let expected = EndpointCounters { stale: before.stale + 1, ..before };
+                assert_eq!(endpoint.calls(&mut root).0.counters(), expected);
+            }
+            for (refusal, error) in [
+                (Refusal::Crowded, AcquireError::Crowded { waiters_max: 64 }),
+                (Refusal::TimedOut, AcquireError::TimedOut { deadline: Duration::from_secs(2) }),
+            ] {
+                let before = endpoint.calls(&mut root).0.counters();
+                assert_eq!(endpoint.refused(refusal, || unreachable!("it is not closed")), error);
+                let expected = EndpointCounters { not_acquired: before.not_acquired + 1, ..before };
+                assert_eq!(endpoint.calls(&mut root).0.counters(), expected);
+            }
+            assert_eq!(endpoint.hang_up(&mut root, call), Ok(true));
+        }
+    }
+
+    #[test]
+    fn a_dialog_that_has_ended_takes_no_usage_and_one_that_ends_does() {
+        let endpoint = Endpoint::new(EndpointConfig { usages_max: 4, ..EndpointConfig::default() }, Nobody);
+        let mut root = endpoint.enter().unwrap();
+        for (before, is_over) in (0..5).flat_map(|before| [(before, false), (before, true)]) {
+            let added = endpoint.make_call(&mut root, id(before), |dialog, _| {
+                let mut usages: Vec<UsageId> = (0..before).map(|_| dialog.add_usage(Idle).unwrap()).collect();
+                if is_over {
+                    assert!(dialog.hang_up());
+                }
+                let added = dialog.add_usage(Idle).map(|usage| usages.push(usage));
+                for (left, usage) in usages.iter().enumerate().rev() {
+                    assert_eq!(dialog.usages(), left + 1);
+                    drop(dialog.end_usage(*usage).expect("it is there"));
+                }
+                dialog.hang_up();
+                added
+            });
+            let expected = match (before, is_over) {
+                (0, true) => Err(DialogError::Ended),
+                (4, _) => Err(DialogError::UsagesFull { usages_max: 4 }),
+                _ => Ok(()),
+            };
+            assert_eq!(added.unwrap().1, expected, "{before} usages");
+        }
+    }
+}
