@@ -775,4 +775,63 @@ mod tests {
             any_uses(&bytes);
         }
     }
+
+    /// Is left behind: its session ends while it is called.
+    struct Left(SessionTable);
+
+    impl Engine for Left {
+        fn request(&mut self, line: &Line, _: AnswerToken, body: Block) {
+            let (session, before) = (Session { shared: Arc::clone(&line.shared) }, self.0.counters());
+            assert_eq!(session.wait(SHORT), Err(WaitError::FromCall));
+            if body.bytes() == b"close" {
+                assert_eq!(self.0.close(), Err(WaitError::FromCall));
+            }
+            line.shared.event(|core, _| core.abandon(EndReason::WorkerLost));
+            let counters = self.0.counters();
+            assert_eq!((counters.workers_left, counters.ended), (before.workers_left + 1, before.ended + 1));
+            assert_eq!(counters.workers_left_now(), 1);
+        }
+
+        fn close(&mut self, _: &Line, _: AnswerToken) {
+            panic!("nothing is asked of it any more");
+        }
+    }
+
+    #[test]
+    fn a_worker_that_is_left_in_a_call_is_counted_until_it_returns() {
+        let table = SessionTable::driven(TableConfig::default());
+        for (round, body) in [&b"go"[..], b"go", b"go", b"close"].into_iter().enumerate() {
+            let left = Channel { media: None, engine: Box::new(Left(table.clone())) };
+            let (session, mut driver) = table.create_driven(Pool::new("session", 100), vec![left]).unwrap();
+            let mut reply = session.post(ChannelId(0), body).unwrap();
+            assert_eq!(driver.drive(), Driven::Ended);
+            assert!(matches!(reply.take(), Some(Err(Failure::Ended { .. }))));
+            let counters = table.counters();
+            assert_eq!((counters.workers_left, counters.of_ended.late_returns), (round as u64 + 1, round as u64 + 1));
+            assert_eq!(counters.workers_left_now(), 0);
+        }
+    }
+
+    #[test]
+    fn who_closes_a_table_waits_as_long_as_two_ends_may_take() {
+        for millis in 0..5 {
+            let deadline = std::time::Duration::from_millis(millis);
+            let session = SessionConfig {
+                media_deadline: deadline,
+                engine_deadline: deadline,
+                drop_deadline: deadline,
+                ..SessionConfig::default()
+            };
+            let table = SessionTable::driven(TableConfig { session, ..TableConfig::default() });
+            let prompt = Channel { media: None, engine: Box::new(Prompt) };
+            let (_, mut driver) = table.create_driven(Pool::new("session", 100), vec![prompt]).unwrap();
+            let began = Instant::now();
+            let within = 6 * deadline;
+            assert_eq!(table.close(), Err(WaitError::GoesOn { within }), "nobody drives it");
+            assert_eq!(sim::task::block_on(table.closed()), Err(WaitError::GoesOn { within }));
+            assert!(Instant::now().saturating_duration_since(began) >= 2 * within);
+            assert_eq!(driver.drive(), Driven::Ended);
+            assert_eq!((table.close(), sim::task::block_on(table.closed())), (Ok(()), Ok(())));
+        }
+    }
 }
