@@ -177,6 +177,30 @@ fn a_call_that_does_not_return_ends_the_session_and_its_late_return_is_counted()
 }
 
 #[test]
+fn each_request_that_expires_is_counted_and_told_so_at_its_own_deadline() {
+    let config = SessionConfig { requests_max: 3, request_deadline: Duration::from_millis(100), ..SessionConfig::default() };
+    for requests in 0..=9u32 {
+        let mut core = core(config, 3);
+        // Dispatched 20 ms one after the other.
+        for number in 0..requests {
+            core.post(ChannelId((number % 3) as u16), number).unwrap();
+            request(&mut core, at(20 * u64::from(number))).unwrap();
+            core.returned(CallEnd::Returned, at(20 * u64::from(number)));
+        }
+        for number in 0..requests {
+            let until = at(100 + 20 * u64::from(number));
+            assert_eq!(core.next_deadline(), Some(until));
+            core.on_time(until);
+            let failure = Failure::Deadline { within: config.request_deadline };
+            assert_eq!((core.next_notice(), core.next_notice()), (Some(Notice::Failed(number, failure)), None));
+            let counters = core.counters();
+            assert_eq!((counters.expired, counters.failed), (u64::from(number) + 1, u64::from(number) + 1));
+        }
+        assert_eq!((core.next_deadline(), core.phase()), (None, Phase::Active), "the session goes on");
+    }
+}
+
+#[test]
 fn ends_that_cross_are_one_end_and_each_is_told_its_reason() {
     let mut core = core(SessionConfig::default(), 1);
     assert_eq!(core.end(EndReason::Bye, at(0)), Ending::Begun);
