@@ -483,6 +483,7 @@ mod tests {
     use super::super::{AnswerToken, Driven, Engine, Failure, Line, Media, Phase};
     use super::*;
     use crate::buffer::pool::Block;
+    use crate::timer::TimerConfig;
 
     const CONFIG: TableConfig = TableConfig {
         sessions_max: 3,
@@ -832,6 +833,36 @@ mod tests {
             assert!(Instant::now().saturating_duration_since(began) >= 2 * within);
             assert_eq!(driver.drive(), Driven::Ended);
             assert_eq!((table.close(), sim::task::block_on(table.closed())), (Ok(()), Ok(())));
+        }
+    }
+
+    /// Never answers a request.
+    struct Ignores;
+
+    impl Engine for Ignores {
+        fn request(&mut self, _: &Line, _: AnswerToken, _: Block) {}
+
+        fn close(&mut self, line: &Line, token: AnswerToken) {
+            line.answer(token, None);
+        }
+    }
+
+    #[test]
+    fn a_deadline_has_one_timer_however_often_its_session_is_looked_at() {
+        let timers = Timers::on_thread(TimerConfig::default()).unwrap();
+        let table = SessionTable::new(CONFIG, Some(timers.clone()), WorksOn::Callers);
+        for sessions in 1..20 {
+            let ignores = Channel { media: None, engine: Box::new(Ignores) };
+            let (session, mut driver) = table.create_driven(Pool::new("session", 100), vec![ignores]).unwrap();
+            let mut reply = session.post(ChannelId(0), b"?").unwrap();
+            for _ in 0..10 {
+                let Driven::Waits(Some(until)) = driver.drive() else { panic!("the request is in progress") };
+                assert_eq!(session.on_time(), Some(until));
+                assert!(reply.take().is_none());
+                assert_eq!((timers.counters().scheduled, timers.pending()), (sessions, 1));
+            }
+            drop(driver);
+            assert_eq!((timers.pending(), timers.counters().prevented), (0, sessions), "it has no deadline any more");
         }
     }
 }
