@@ -386,4 +386,26 @@ mod tests {
         assert_eq!(packet.bytes()[8..12], u32::MAX.to_be_bytes(), "the E flag and every bit of the index");
         assert_eq!(sender.protect_rtcp(&mut report()), Err(SrtpError::KeyExpired { limit: 1 << 31 }));
     }
+
+    /// 48 bits: what would come next has the first index again.
+    #[test]
+    fn the_last_srtp_index_is_the_last() {
+        for profile in Profile::ALL {
+            let key = MasterKey::new(profile, &vec![1; profile.key_len()], &vec![2; profile.salt_len()]).unwrap();
+            let mut sender = Sender::new(Policy::with_null_cipher_for_tests(profile), &[key]).unwrap();
+            let packet = |sequence_number: u16| {
+                let [high, low] = sequence_number.to_be_bytes();
+                Mbuf::copy_of(&[0x80, 96, high, low, 0, 0, 0, 0, 0, 0, 0, 7, 1, 2, 3], 0, 0)
+            };
+            sender.set_roc(7, u32::MAX).unwrap();
+            for sequence_number in [0xfff0, 0xffff, 0xfffe] {
+                sender.protect_rtp(&mut packet(sequence_number)).unwrap();
+            }
+            for sequence_number in [0, 1, 0x7ffe] {
+                let mut refused = packet(sequence_number);
+                assert_eq!(sender.protect_rtp(&mut refused), Err(SrtpError::KeyExpired { limit: 281_474_976_710_656 }));
+                assert_eq!(refused.bytes(), packet(sequence_number).bytes());
+            }
+        }
+    }
 }
