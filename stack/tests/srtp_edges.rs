@@ -302,6 +302,31 @@ fn the_grace_of_old_keys_ends() {
     }
 }
 
+#[test]
+fn streams_are_counted_and_forgotten_on_each_side() {
+    let profile = Profile::AesCm128HmacSha1_80;
+    let keys = [key(profile, 1, b"")];
+    let mut sender = Sender::new(policy(profile).streams_max(20), &keys).unwrap();
+    let mut receiver = Receiver::new(policy(profile).streams_max(20), &keys).unwrap();
+    for streams in 0..=20usize {
+        assert_eq!((sender.streams(), receiver.streams()), (streams, streams));
+        // The SSRC's last byte.
+        let mut packet = rtp_packet(1, 0, 20);
+        packet.bytes_mut()[11] = streams as u8;
+        let protected = sender.protect(&mut packet);
+        if streams == 20 {
+            assert_eq!(protected, Err(SrtpError::StreamLimit { ssrc: 20, limit: 20 }));
+        } else {
+            protected.and_then(|()| receiver.unprotect(&mut packet)).unwrap();
+        }
+    }
+    for left in (0..20usize).rev() {
+        assert!(sender.remove_stream(left as u32) && receiver.remove_stream(left as u32));
+        assert!(!sender.remove_stream(left as u32) && !receiver.remove_stream(left as u32));
+        assert_eq!((sender.streams(), receiver.streams()), (left, left));
+    }
+}
+
 /// Everything that a session is set up with wrongly is said, with what was expected and what was got.
 #[test]
 fn each_mistake_in_setting_up_has_its_error() {
