@@ -114,3 +114,27 @@ fn loom_explores_again_within_fewer_preemptions() {
         assert_eq!(replayed.verdict, report.verdict);
     }
 }
+
+/// A round is lost, and then one goes wrong: no round that is lost between them matters, and where they stand does not either.
+fn lost_then_wrong() {
+    let mut lost = 0;
+    for _ in 0..20 {
+        let (is_lost, goes_wrong) = (sim::choose(3) == 2, sim::choose(5) == 4);
+        if lost > 0 && !is_lost {
+            assert!(!goes_wrong, "wrong after a loss");
+        }
+        lost += u32::from(is_lost);
+        // A lost round is a longer one.
+        (0..lost).for_each(|_| _ = sim::choose(2));
+    }
+}
+
+#[test]
+fn a_round_is_left_out_with_all_that_is_chosen_in_it() {
+    for seed in 0..40 {
+        let check = Check::new("shrinking", "lost", Engine::Shuttle).seed(seed).strategy(StrategyName::Random);
+        let report = check.run(lost_then_wrong);
+        assert_eq!(report.deviations.len(), 2, "seed {seed}: {:?}", report.deviations);
+        assert_minimal(&check, &report, lost_then_wrong);
+    }
+}

@@ -27,6 +27,8 @@ pub struct Shrinking {
 const TIME_MAX: Duration = Duration::from_secs(8);
 /// Each run that fails leaves an OS thread behind, so they are counted.
 const FAILURES_MAX: u32 = 1_000;
+/// A round of a loop that has more choices is not looked for by its length.
+const ROUND_MAX: u64 = 16;
 /// How many preemptions a short failure is looked for with, and in how many schedules.
 const SEARCH_PREEMPTIONS_MAX: u32 = 2;
 const SEARCH_SCHEDULES_MAX: u64 = 20_000;
@@ -65,6 +67,15 @@ fn cost(found: &Found) -> Cost {
     let answers = sum(&mut choices.iter().map(|(_, answer)| *answer));
     let places = sum(&mut choices.iter().map(|(place, _)| *place));
     (choices.len() + preemptions(&found.choices) as usize, answers, found.choices.len(), places)
+}
+
+/// Leaves these out, and all that was chosen since the one before them: what comes after comes as much sooner, as in a loop of which a
+/// round is left out.
+fn cut(choices: &[(u64, u64)], from: usize, to: usize) -> Vec<(u64, u64)> {
+    let place_of = |index: usize| index.checked_sub(1).map_or(0, |before| choices[before].0);
+    let sooner = place_of(to) - place_of(from);
+    let after = choices[to..].iter().map(|(place, answer)| (place - sooner, *answer));
+    choices[..from].iter().copied().chain(after).collect()
 }
 
 impl Shrinker<'_> {
@@ -106,7 +117,7 @@ impl Shrinker<'_> {
         self.failures >= FAILURES_MAX || Instant::now() >= self.until
     }
 
-    /// Delta debugging: leaves out ever smaller chunks until none can go.
+    /// Delta debugging: leaves out ever smaller chunks until none can go, alone or with all the dull choices before each.
     fn remove_chunks(&mut self) {
         let mut chunk = deviations(&self.best.choices).len();
         while chunk > 0 && !self.is_over() {
@@ -118,8 +129,10 @@ impl Shrinker<'_> {
                 if from >= candidate.len() || self.is_over() {
                     break;
                 }
-                candidate.drain(from..(from + chunk).min(candidate.len()));
-                if self.attempt(candidate) {
+                let to = (from + chunk).min(candidate.len());
+                let round = cut(&candidate, from, to);
+                candidate.drain(from..to);
+                if self.attempt(candidate) || self.attempt(round) {
                     has_removed = true;
                 } else {
                     from += chunk;
@@ -218,17 +231,17 @@ impl Shrinker<'_> {
         while index < deviations(&self.best.choices).len() && !self.is_over() {
             let choices = deviations(&self.best.choices);
             let from = index.checked_sub(1).map_or(0, |before| choices[before].0 + 1);
-            let mut sooner = choices[index].0 - from;
-            while sooner > 0 && !self.is_over() {
+            let gap = choices[index].0 - from;
+            let halves = std::iter::successors(Some(gap), |sooner| Some(sooner / 2)).take_while(|sooner| *sooner > ROUND_MAX);
+            // The length of a round is not known.
+            let rounds = (1..=ROUND_MAX.min(gap)).rev();
+            let comes_sooner = halves.chain(rounds).any(|sooner| {
                 let mut candidate = choices.clone();
                 candidate[index..].iter_mut().for_each(|(place, _)| *place -= sooner);
-                if self.attempt(candidate) {
-                    break;
-                }
-                sooner /= 2;
-            }
+                self.attempt(candidate)
+            });
             // It may come sooner yet.
-            index += usize::from(sooner == 0);
+            index += usize::from(!comes_sooner);
         }
     }
 }
