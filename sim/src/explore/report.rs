@@ -39,7 +39,7 @@ pub struct Report {
     pub shrinking: Option<Shrinking>,
     /// What all the runs together saw.
     pub coverage: Coverage,
-    /// In which order threads did what to what they share, for [`Check::run_bytes`].
+    /// In which order threads did what to what they share, for [`Check::run_bytes`](super::Check::run_bytes).
     pub orders: Option<Box<Orders>>,
     /// How long it took.
     pub wall: Duration,
