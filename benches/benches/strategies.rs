@@ -87,12 +87,24 @@ fn is_counted(expected: Expected) -> bool {
     }
 }
 
-/// libFuzzer's runs to the first failure of a subject, beginning with nothing.
+/// libFuzzer's runs to the first failure of a subject, beginning with what `glare fuzz` begins with.
 fn fuzzed(folder: &Path, exhibit: &str, subject: &str, seed: u64, schedules: u64) -> Option<u64> {
-    let program = folder.join(exhibit.replace('-', "_"));
+    let name = exhibit.replace('-', "_");
+    let program = folder.join(&name);
+    let first = std::env::temp_dir().join(format!("glare-strategies-{}-{exhibit}-{subject}", std::process::id()));
+    std::fs::create_dir_all(&first).expect("there is room");
+    let target = scenarios::fuzzed::targets().into_iter().find(|target| target.name() == name).expect("it is a target");
+    for (number, input) in target.first_inputs().iter().enumerate() {
+        std::fs::write(first.join(number.to_string()), input).expect("there is room");
+    }
+    let kept = first.join("kept");
+    let _ = std::fs::remove_dir_all(&kept);
+    std::fs::create_dir_all(&kept).expect("there is room");
     let arguments = [format!("-seed={seed}"), format!("-runs={schedules}")];
-    let fixed = ["-print_final_stats=1", "-exact_artifact_path=/dev/null", "-verbosity=0"];
-    let output = Command::new(&program).args(arguments).args(fixed).env("GLARE_FUZZ_SUBJECT", subject).output();
+    let fixed = ["-len_control=0", "-print_final_stats=1", "-exact_artifact_path=/dev/null", "-verbosity=0"];
+    let output =
+        Command::new(&program).args(arguments).args(fixed).args([&kept, &first]).env("GLARE_FUZZ_SUBJECT", subject).output();
+    let _ = std::fs::remove_dir_all(&first);
     let output = output.unwrap_or_else(|error| panic!("{}: {error}", program.display()));
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     let count: Option<u64> =

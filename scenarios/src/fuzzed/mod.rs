@@ -40,6 +40,15 @@ impl Target {
         }
     }
 
+    /// What a fuzzer is to begin with, beside the committed corpus. A schedule's bytes matter as far as its run makes choices, and libFuzzer
+    /// takes thousands of runs to make inputs so long out of nothing.
+    pub fn first_inputs(&self) -> Vec<Vec<u8>> {
+        match self {
+            Target::Schedules(_) => vec![drawn(1, 64, 1), drawn(2, 300, 3), drawn(3, 300, 1), drawn(4, 1_000, 10)],
+            Target::Bytes(_) => Vec::new(),
+        }
+    }
+
     /// The run that these bytes stand for; what it finds is shrunk.
     ///
     /// # Errors
@@ -50,6 +59,16 @@ impl Target {
             Target::Bytes(body) => body.report(bytes),
         }
     }
+}
+
+/// So many bytes, the same for a seed, of which one in so many is not 0.
+fn drawn(seed: u64, len: usize, one_in: u8) -> Vec<u8> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as u8
+    };
+    (0..len).map(|_| if next() % one_in == 0 { next() } else { 0 }).collect()
 }
 
 /// The bodies as an exhibit, so that their tokens replay. It is not among those that `glare run` runs.
@@ -111,16 +130,6 @@ mod tests {
         assert!(report.verdict == Verdict::Clean, "{}: {}: {token}", target.name(), report.verdict);
     }
 
-    /// Bytes without end, of which one in three is not 0.
-    fn drawn(seed: u64) -> Vec<u8> {
-        let mut state = seed;
-        let mut next = || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) as u8
-        };
-        (0..400).map(|_| if next() % 3 == 0 { next() } else { 0 }).collect()
-    }
-
     #[test]
     fn what_a_schedules_bytes_find_has_a_token_that_replays() {
         for (exhibit, subject) in [("canary", "abba"), ("double-clock-stop", "restart"), ("session-close", "twice")] {
@@ -128,8 +137,9 @@ mod tests {
             let exhibit = exhibits.iter().find(|known| known.name == exhibit).unwrap();
             let subject = exhibit.subject(subject).unwrap();
             let schedules = schedules::schedules_of(exhibit, Some(subject.name)).unwrap();
-            let found =
-                (0..2_000).map(|seed| schedules.report(&drawn(seed), true)).find(|report| report.verdict != Verdict::Clean);
+            let found = (0..2_000)
+                .map(|seed| schedules.report(&drawn(seed, 400, 3), true))
+                .find(|report| report.verdict != Verdict::Clean);
             let report = found.unwrap_or_else(|| panic!("{} was not found", subject.name));
             let on = subject.on(sim::Engine::Shuttle).unwrap();
             assert!(on.expected.is_met_by(&report.verdict), "{}", report.verdict);

@@ -11,6 +11,7 @@ use std::process::Command;
 pub(super) struct Program {
     pub(super) name: String,
     pub(super) path: PathBuf,
+    pub(super) target: Target,
 }
 
 /// Builds the targets: schedules without a sanitizer, bytes with AddressSanitizer.
@@ -35,7 +36,7 @@ pub(super) fn build(targets: &[Target], wanted: &FuzzArguments) -> Result<Vec<Pr
         for target in of_these {
             let path = folder.join(&compiler.host).join("release").join(target.name());
             cargo_fuzz(&target.name(), sanitizer, &folder, wanted, &compiler)?;
-            programs.push(Program { name: target.name(), path });
+            programs.push(Program { name: target.name(), path, target: target.clone() });
         }
     }
     // The order in which they were asked for.

@@ -6,6 +6,7 @@ use super::corpus::Corpora;
 use super::finding::{self, Finding};
 use super::slice::{self, Turn};
 use super::state::State;
+use crate::fuzzed::Target;
 use crate::program::Failure;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -56,7 +57,7 @@ impl<'a> Campaign<'a> {
         interrupted: &'a AtomicBool,
     ) -> Result<Self, Failure> {
         for program in &programs {
-            corpora.prepare(&program.name)?;
+            corpora.prepare(&program.name, &program.target.first_inputs())?;
         }
         let cores = wanted.jobs.map_or_else(|| std::thread::available_parallelism().map_or(2, usize::from), usize::from);
         let jobs = cores.clamp(1, programs.len().max(1));
@@ -138,6 +139,10 @@ impl<'a> Campaign<'a> {
             format!("-artifact_prefix={}/", self.corpora.artifacts(name).display()),
             self.corpora.kept(name).display().to_string(),
         ];
+        if matches!(program.target, Target::Schedules(_)) {
+            // Else it begins with the shortest inputs, and long ones are what get a run far.
+            arguments.push("-len_control=0".to_owned());
+        }
         if self.corpora.seeds(name).is_dir() {
             arguments.push(self.corpora.seeds(name).display().to_string());
         }

@@ -38,12 +38,20 @@ impl Corpora {
         self.dir.join("artifacts").join(target)
     }
 
-    /// Makes the folders of a target.
-    pub(super) fn prepare(&self, target: &str) -> Result<(), Failure> {
-        for folder in [self.kept(target), self.artifacts(target)] {
-            fs::create_dir_all(&folder).map_err(|error| Failure::System(format!("{}: {error}", folder.display())))?;
-        }
-        Ok(())
+    /// Makes the folders of a target, and puts what it begins with into an empty corpus.
+    pub(super) fn prepare(&self, target: &str, first_inputs: &[Vec<u8>]) -> Result<(), Failure> {
+        let (kept, artifacts) = (self.kept(target), self.artifacts(target));
+        let prepare = || -> std::io::Result<()> {
+            fs::create_dir_all(&artifacts)?;
+            fs::create_dir_all(&kept)?;
+            if self.entries(target) == 0 {
+                for (number, input) in first_inputs.iter().enumerate() {
+                    fs::write(kept.join(format!("first-{number}")), input)?;
+                }
+            }
+            Ok(())
+        };
+        prepare().map_err(|error| Failure::System(format!("{} cannot be used: {error}", kept.display())))
     }
 
     /// How many entries are kept.
@@ -116,7 +124,7 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("glare-corpora-{name}-{}", std::process::id()));
         remove(&dir).unwrap();
         let corpora = Corpora::open(&dir, Path::new("fuzz")).unwrap();
-        corpora.prepare("target").unwrap();
+        corpora.prepare("target", &[]).unwrap();
         corpora
     }
 
@@ -152,6 +160,17 @@ mod tests {
             assert!(names(&corpora.dir.join(BEFORE)).is_empty() && names(&corpora.dir.join(MINIMISED)).is_empty());
             remove(&corpora.dir).unwrap();
         }
+    }
+
+    #[test]
+    fn only_an_empty_corpus_is_given_something_to_begin_with() {
+        let corpora = corpora("begins");
+        corpora.prepare("target", &[vec![1], vec![2]]).unwrap();
+        assert_eq!(names(&corpora.kept("target")), ["first-0", "first-1"]);
+        fs::remove_file(corpora.kept("target").join("first-1")).unwrap();
+        corpora.prepare("target", &[vec![1], vec![2]]).unwrap();
+        assert_eq!(names(&corpora.kept("target")), ["first-0"]);
+        remove(&corpora.dir).unwrap();
     }
 
     #[test]
