@@ -115,26 +115,70 @@ fn loom_explores_again_within_fewer_preemptions() {
     }
 }
 
-/// A round is lost, and then one goes wrong: no round that is lost between them matters, and where they stand does not either.
+/// How much longer a round is that is lost.
+const LONGER: u64 = 37;
+
+/// A round is lost, and later one goes wrong that is not lost: one loss is enough. What is chosen in a lost round mends everything, so that a loss cannot
+/// be moved into the round of another.
 fn lost_then_wrong() {
-    let mut lost = 0;
-    for _ in 0..20 {
-        let (is_lost, goes_wrong) = (sim::choose(3) == 2, sim::choose(5) == 4);
-        if lost > 0 && !is_lost {
-            assert!(!goes_wrong, "wrong after a loss");
+    let (mut was_lost, mut is_mended) = (false, false);
+    for _ in 0..10 {
+        let (is_lost, goes_wrong) = (sim::choose(5) == 4, sim::choose(5) == 3);
+        assert!(!(was_lost && goes_wrong && !is_lost && !is_mended), "wrong after a loss");
+        was_lost |= is_lost;
+        if is_lost {
+            is_mended |= (0..LONGER).any(|_| sim::choose(5) != 0);
         }
-        lost += u32::from(is_lost);
-        // A lost round is a longer one.
-        (0..lost).for_each(|_| _ = sim::choose(2));
     }
 }
 
 #[test]
 fn a_round_is_left_out_with_all_that_is_chosen_in_it() {
-    for seed in 0..40 {
-        let check = Check::new("shrinking", "lost", Engine::Shuttle).seed(seed).strategy(StrategyName::Random);
-        let report = check.run(lost_then_wrong);
-        assert_eq!(report.deviations.len(), 2, "seed {seed}: {:?}", report.deviations);
+    let check = Check::new("shrinking", "lost", Engine::Shuttle);
+    let (round, lost) = (2, 2 + LONGER);
+    // Rounds before the losses, between them and after them.
+    for [before, between, after] in (0..27).map(|n| [n / 9, n / 3 % 3, n % 3]) {
+        let first = before * round;
+        let second = first + lost + between * round;
+        let wrong = second + lost + after * round + 1;
+        let report = check.run_deviations(&[(first, 4), (second, 4), (wrong, 3)], lost_then_wrong).expect("it ends");
+        assert_eq!(report.deviations, [(0, 4), (lost + 1, 3)], "{before}, {between}, {after}");
         assert_minimal(&check, &report, lost_then_wrong);
     }
+}
+
+/// In which order two threads took their turns in the run before.
+static TURNS: std::sync::Mutex<String> = std::sync::Mutex::new(String::new());
+/// The orders that are wrong.
+static WRONG: std::sync::Mutex<Vec<String>> = std::sync::Mutex::new(Vec::new());
+
+fn turns() {
+    let taken = Arc::new(Mutex::new(String::new()));
+    let theirs = Arc::clone(&taken);
+    let other = thread::spawn(move || (0..12).for_each(|_| theirs.lock().push('o')));
+    (0..12).for_each(|_| taken.lock().push('m'));
+    other.join().expect("it does not panic");
+    let taken = taken.lock().clone();
+    TURNS.lock().expect("nobody panics").clone_from(&taken);
+    let is_wrong = WRONG.lock().expect("nobody panics").contains(&taken);
+    assert!(!is_wrong, "a wrong order");
+}
+
+#[test]
+fn a_failure_with_fewer_preemptions_is_looked_for_beside_the_one_that_was_found() {
+    let check = Check::new("shrinking", "turns", Engine::Shuttle).strategy(StrategyName::Random);
+    let turns_of = |choices: &[(u64, u64)]| {
+        check.replay_deviations(choices, turns).expect("it ends");
+        TURNS.lock().expect("nobody panics").clone()
+    };
+    // No part of the first is the second, and neither is the first with a part of it left out or sooner.
+    let (found, beside) = ([(3, 1), (5, 1)], [(8, 1)]);
+    let wrong = [turns_of(&found), turns_of(&beside)];
+    for part in [&[][..], &found, &found[..1], &found[1..], &[(2, 1)]] {
+        assert_ne!(turns_of(part), wrong[1], "{part:?}");
+    }
+    WRONG.lock().expect("nobody panics").extend(wrong);
+    let report = check.run_deviations(&found, turns).expect("it ends");
+    assert_eq!((report.preemptions, report.deviations.len()), (Some(1), 1), "{:?}", report.deviations);
+    assert_eq!(check.clone().shrink(false).run_deviations(&found, turns).expect("it ends").preemptions, Some(2));
 }

@@ -92,11 +92,12 @@ fn run(exhibit: &Exhibit, subject: &Subject, token: &Token) -> Result<Replay, Fa
     on.check(exhibit, subject).replay(&token, true, on.body_of(subject)).map_err(failure)
 }
 
-fn usage(error: impl std::error::Error) -> Failure {
+pub(super) fn usage(error: impl std::error::Error) -> Failure {
     Failure::Usage(error.to_string())
 }
 
-fn failure(error: ReplayError) -> Failure {
+/// What a run that is not had again says of it: a stale token is the user's, all else the system's.
+pub(super) fn failure(error: ReplayError) -> Failure {
     match error {
         ReplayError::Changed { .. } | ReplayError::NeedsFile { .. } => usage(error),
         _ => Failure::System(error.to_string()),

@@ -3,6 +3,7 @@
 use super::arguments::{Partition, RunArguments};
 use super::{Failure, Row, names};
 use crate::exhibit::{Exhibit, Expected, On, Subject};
+use crate::fuzzed::{Target, targets};
 use sim::Engine;
 
 /// A check to run.
@@ -21,6 +22,14 @@ pub(crate) fn replayable() -> Vec<Exhibit> {
     let mut exhibits = crate::exhibits();
     exhibits.push(crate::fuzzed::exhibit());
     exhibits
+}
+
+/// The fuzz target of this name.
+pub(crate) fn find_target(name: &str) -> Result<Target, Failure> {
+    let known = targets();
+    let known_names: Vec<String> = known.iter().map(Target::name).collect();
+    let found = known.into_iter().find(|target| target.name() == name);
+    found.ok_or_else(|| Failure::Usage(names::unknown("target", name, known_names.iter().map(String::as_str))))
 }
 
 /// Every subject on every engine, in order.

@@ -1,53 +1,41 @@
 //! `glare shrink` and `glare token`: a failing run, as short as it can be, as a token.
 
-use super::select::{find_exhibit, find_on, find_subject, replayable};
-use super::{Failure, choices_folder, names};
-use crate::fuzzed::{Target, targets};
-use sim::explore::{ReplayError, Report};
+use super::replay::{failure, usage};
+use super::select::{find_exhibit, find_on, find_subject, find_target, replayable};
+use super::{Failure, choices_folder};
+use crate::fuzzed::Target;
+use sim::explore::Report;
 use sim::token::{RunId, Token};
 use sim::verdict::Verdict;
 use std::path::Path;
 
 /// Shrinks the token's run. False if nothing fails in it.
 pub(crate) fn shrink(text: &str) -> Result<bool, Failure> {
-    let usage = |error: &dyn std::error::Error| Failure::Usage(error.to_string());
-    let token: Token = text.parse().map_err(|error| usage(&error))?;
-    let token = token.resolve(&choices_folder()).map_err(|error| usage(&error))?;
+    let token: Token = text.parse().map_err(usage)?;
+    let token = token.resolve(&choices_folder()).map_err(usage)?;
     let exhibits = replayable();
     let exhibit = find_exhibit(&exhibits, &token.exhibit)?;
     let subject = find_subject(exhibit, &token.subject)?;
     let on = find_on(subject, token.engine)?;
-    let report = on.check(exhibit, subject).shrink_token(&token, on.body_of(subject)).map_err(replay_failure)?;
+    let report = on.check(exhibit, subject).shrink_token(&token, on.body_of(subject)).map_err(failure)?;
     tell(&report, &size(&token))
 }
 
 /// Turns a file that a fuzzer found into a token. False if nothing fails in the run that it stands for.
 pub(crate) fn token(file: &Path, target: Option<&str>) -> Result<bool, Failure> {
-    let target = find_target(file, target)?;
+    let target = target_of(file, target)?;
     let bytes = std::fs::read(file).map_err(|error| Failure::Usage(format!("{} was not read: {error}", file.display())))?;
-    let report = target.report(&bytes).map_err(replay_failure)?;
+    let report = target.report(&bytes).map_err(failure)?;
     tell(&report, &format!("{} bytes", bytes.len()))
 }
 
 /// The target of this name, or of the folder that the file lies in, as libFuzzer's artifacts and corpora do.
-fn find_target(file: &Path, name: Option<&str>) -> Result<Target, Failure> {
-    let known = targets();
+fn target_of(file: &Path, name: Option<&str>) -> Result<Target, Failure> {
     let folder = file.parent().and_then(|folder| folder.file_name()).and_then(|name| name.to_str());
     let Some(wanted) = name.or(folder) else {
         return Err(Failure::Usage(format!("expected a file in its target's folder, or --target, got {}", file.display())));
     };
-    let names: Vec<String> = known.iter().map(Target::name).collect();
-    match known.into_iter().find(|target| target.name() == wanted) {
-        Some(target) => Ok(target),
-        None => Err(Failure::Usage(names::unknown("target", wanted, names.iter().map(String::as_str)))),
-    }
-}
-
-pub(crate) fn replay_failure(error: ReplayError) -> Failure {
-    match error {
-        ReplayError::Changed { .. } | ReplayError::NeedsFile { .. } => Failure::Usage(error.to_string()),
-        _ => Failure::System(error.to_string()),
-    }
+    find_target(wanted)
 }
 
 /// Says what fails, how far it was shrunk, and, alone on the last line, its token.

@@ -162,7 +162,7 @@ fn start(check: &Selected, effort: &Effort, cores: usize, budget: Option<Duratio
 }
 
 /// This program. In a test, which is another program, cargo says where it is.
-fn program() -> std::io::Result<std::path::PathBuf> {
+pub(super) fn program() -> std::io::Result<std::path::PathBuf> {
     match std::env::var_os("GLARE_PROGRAM") {
         Some(path) => Ok(path.into()),
         None => std::env::current_exe(),

@@ -1,8 +1,7 @@
 //! What was found: a file of libFuzzer's, its cause, and its token.
 
-use super::super::choices_folder;
-use crate::fuzzed::{Target, targets};
-use crate::program::Failure;
+use crate::program::select::find_target;
+use crate::program::{Failure, choices_folder, worker};
 use serde::{Deserialize, Serialize};
 use sim::verdict::Verdict;
 use std::path::{Path, PathBuf};
@@ -63,8 +62,7 @@ pub(super) fn look_at(target: &str, file: &Path, last_words: &str) -> Finding {
         times: 1,
         ..Finding::default()
     };
-    let program = std::env::var_os("GLARE_PROGRAM").map_or_else(std::env::current_exe, |path| Ok(path.into()));
-    let output = program.and_then(|program| {
+    let output = worker::program().and_then(|program| {
         Command::new(program).args(["triage", target]).arg(file).stdin(Stdio::null()).stderr(Stdio::null()).output()
     });
     let output = match output {
@@ -81,8 +79,7 @@ pub(super) fn look_at(target: &str, file: &Path, last_words: &str) -> Finding {
 /// The other side of [`look_at`]: runs the file's run, shrinks it, and writes the finding to standard output.
 pub(crate) fn triage(target: &str, file: &Path) -> Result<bool, Failure> {
     let system = |error: &dyn std::fmt::Display| Failure::System(error.to_string());
-    let known = targets().into_iter().find(|known| known.name() == target);
-    let known: Target = known.ok_or_else(|| Failure::Usage(format!("there is no target {target}")))?;
+    let known = find_target(target)?;
     let bytes = std::fs::read(file).map_err(|error| system(&error))?;
     let report = known.report(&bytes).map_err(|error| system(&error))?;
     let (detector, reason) = match &report.verdict {

@@ -15,8 +15,9 @@ pub(crate) use arguments::{FUZZ_HELP, FuzzArguments};
 pub(crate) use finding::triage;
 pub(crate) use slice::guard;
 
+use super::select::find_target;
 use super::whole_file::WholeFile;
-use super::{Failure, interrupted_flag, names};
+use super::{Failure, interrupted_flag};
 use crate::fuzzed::{Target, targets};
 use campaign::Campaign;
 use corpus::Corpora;
@@ -47,10 +48,8 @@ pub(crate) fn fuzz(wanted: &FuzzArguments) -> Result<bool, Failure> {
 
 /// The targets of these names; all if none is named.
 fn choose(wanted: &[String]) -> Result<Vec<Target>, Failure> {
-    let known = targets();
-    let known_names: Vec<String> = known.iter().map(Target::name).collect();
-    if let Some(name) = wanted.iter().find(|name| !known_names.contains(name)) {
-        return Err(Failure::Usage(names::unknown("target", name, known_names.iter().map(String::as_str))));
+    for name in wanted {
+        find_target(name)?;
     }
-    Ok(known.into_iter().filter(|target| wanted.is_empty() || wanted.contains(&target.name())).collect())
+    Ok(targets().into_iter().filter(|target| wanted.is_empty() || wanted.contains(&target.name())).collect())
 }

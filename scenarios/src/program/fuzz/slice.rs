@@ -1,5 +1,6 @@
 //! One turn of a target: libFuzzer as a process, and what it says of itself.
 
+use crate::program::worker;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
@@ -34,7 +35,7 @@ pub(super) fn run(
     interrupted: &AtomicBool,
 ) -> std::io::Result<Option<Turn>> {
     let began = Instant::now();
-    let mut command = Command::new(glare_program()?);
+    let mut command = Command::new(worker::program()?);
     command.arg("guard").arg(program).args(arguments);
     // Ctrl-C goes to the whole foreground group, and it is us who end it.
     #[cfg(unix)]
@@ -64,11 +65,6 @@ pub(super) fn run(
     turn.seconds = began.elapsed().as_secs_f64();
     turn.failed = !status.success() && !ends_early;
     Ok((turn.executions > 0 || turn.failed).then_some(turn))
-}
-
-/// This program. In a test, which is another program, the environment says where it is.
-fn glare_program() -> std::io::Result<std::path::PathBuf> {
-    std::env::var_os("GLARE_PROGRAM").map_or_else(std::env::current_exe, |path| Ok(path.into()))
 }
 
 impl Turn {
