@@ -463,7 +463,7 @@ fn a_full_disk_is_told_and_the_call_goes_on() {
     // A file system with room for a quarter of a second.
     let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=4k", "tmpfs"]).arg(&folder.0).output();
     if !mounted.is_ok_and(|output| output.status.success()) {
-        println!("SKIPPED a full file system: it could not be mounted");
+        _ = writeln!(std::io::stderr(), "SKIPPED a full file system: it could not be mounted");
         return;
     }
     let heard = folder.path("heard.wav");

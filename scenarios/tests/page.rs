@@ -1,5 +1,6 @@
 //! The page of a replayed run in a browser: what a reader sees is there, and no script fails.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -54,7 +55,7 @@ fn rendered(folder: &Folder, token: &str, asked: &str) -> Option<String> {
     ];
     let started = browsers.iter().find_map(|browser| Command::new(browser).args(arguments).output().ok());
     let Some(output) = started else {
-        println!("SKIPPED the page in a browser: none of {} is here", browsers.join(", "));
+        _ = writeln!(std::io::stderr(), "SKIPPED the page in a browser: none of {} is here", browsers.join(", "));
         return None;
     };
     let errors = String::from_utf8_lossy(&output.stderr);

@@ -1,6 +1,7 @@
 //! The program as its users meet it: wrong names, damaged tokens, a full disk, Ctrl-C.
 
 use scenarios::program::Row;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -123,7 +124,7 @@ fn a_full_disk_is_an_error_and_leaves_no_half_file() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("was not written"), "{}", stderr(&output));
     if !std::path::Path::new("/dev/full").exists() {
-        println!("SKIPPED a full disk: this system has no /dev/full");
+        _ = writeln!(std::io::stderr(), "SKIPPED a full disk: this system has no /dev/full");
         return;
     }
     let output = glare(&[&run[..], &["/dev/full"]].concat());
@@ -134,7 +135,7 @@ fn a_full_disk_is_an_error_and_leaves_no_half_file() {
     let folder = folder("full");
     let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=4k", "tmpfs"]).arg(&folder).output();
     if !mounted.is_ok_and(|output| output.status.success()) {
-        println!("SKIPPED a full file system: it could not be mounted");
+        _ = writeln!(std::io::stderr(), "SKIPPED a full file system: it could not be mounted");
         return;
     }
     let file = folder.join("rows.json");
@@ -189,7 +190,7 @@ fn a_thousand_seeds_give_the_same_hashes_in_two_processes_at_once_and_in_both_bu
     let own = env!("CARGO_BIN_EXE_glare");
     let other = std::env::var("GLARE_OTHER_BUILD");
     if other.is_err() {
-        println!("SKIPPED the build of the other profile: GLARE_OTHER_BUILD names none (ci/check does)");
+        _ = writeln!(std::io::stderr(), "SKIPPED the build of the other profile: GLARE_OTHER_BUILD names none (ci/check does)");
     }
     for engine in ["shuttle", "turmoil"] {
         let mut runs = vec![hashes(own, "exchange", engine, "1000"), hashes(own, "exchange", engine, "1000")];
@@ -226,7 +227,7 @@ fn a_replay_writes_its_packets_and_tshark_reads_them() {
     assert!(stderr(&wrong).contains("the packets were not written to /nowhere/at/all"), "{}", stderr(&wrong));
     let fields = ["-T", "fields", "-e", "frame.interface_name", "-e", "udp.srcport", "-e", "udp.payload", "-e", "frame.comment"];
     match Command::new("tshark").args(["-r", path]).args(fields).output() {
-        Err(error) => println!("SKIPPED tshark: it was not run ({error})"),
+        Err(error) => _ = writeln!(std::io::stderr(), "SKIPPED tshark: it was not run ({error})"),
         Ok(read) => {
             let lines = stdout(&read);
             assert!(read.status.success() && lines.lines().count() >= 10, "{lines}{}", stderr(&read));

@@ -109,6 +109,11 @@ pub(crate) fn shape(choices: &[Choice]) -> u32 {
     (hash ^ (hash >> 32)) as u32
 }
 
+/// How many choices of a run were not dull.
+pub fn deviating(choices: &[Choice]) -> usize {
+    choices.iter().filter(|choice| choice.value != 0).count()
+}
+
 /// How often a run took the processor from a thread that could go on.
 pub fn preemptions(choices: &[Choice]) -> u32 {
     choices.iter().filter(|choice| choice.preempts && choice.value != 0).count() as u32

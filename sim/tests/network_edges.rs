@@ -12,6 +12,7 @@ use sim::time::{self, Duration, Instant};
 use sim::verdict::{Detector, Verdict};
 use sim::{Engine, StrategyName, invariant};
 use std::future::{Future, pending, poll_fn};
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::Poll;
@@ -358,7 +359,7 @@ fn one_block_on_after_another_goes_on_in_time() {
 #[test]
 fn addresses_mean_what_they_mean_on_linux() {
     if !cfg!(target_os = "linux") {
-        println!("SKIPPED addresses: this system has its own rules");
+        _ = writeln!(std::io::stderr(), "SKIPPED addresses: this system has its own rules");
         return;
     }
     clean("addresses", &EACH, || {

@@ -9,6 +9,7 @@ use sim::task::{self, JoinError};
 use sim::time::{self, Duration, Elapsed, Instant};
 use sim::verdict::{Detector, Verdict};
 use sim::{Engine, StrategyName, invariant};
+use std::io::Write as _;
 
 /// Runs `body` for real, and on shuttle with each strategy that samples.
 fn on_each(name: &str, body: fn()) {
@@ -216,7 +217,7 @@ fn a_blocking_lock_held_while_a_task_waits_is_found() {
 fn an_engine_without_tasks_says_so() {
     for engine in [Engine::Loom, Engine::Cases] {
         if !engine.is_built_in() {
-            println!("SKIPPED {engine}: this build does not contain it");
+            _ = writeln!(std::io::stderr(), "SKIPPED {engine}: this build does not contain it");
             continue;
         }
         let report = Check::new("async", "unsupported", engine).run(|| {

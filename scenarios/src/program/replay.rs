@@ -6,7 +6,7 @@ use super::whole_file::WholeFile;
 use super::{Failure, capture, choices_folder};
 use crate::exhibit::{Exhibit, Subject};
 use sim::Engine;
-use sim::choice::Choice;
+use sim::choice::deviating;
 use sim::explore::{Replay, ReplayError};
 use sim::token::Token;
 use sim::trace::{self, DIFFERENCE_LINES};
@@ -110,8 +110,4 @@ fn had(token: &Token, replay: &Replay) -> String {
         Engine::Loom => format!("loom counted up to iteration {} and ran it", replay.schedules),
         _ => format!("one schedule, {} choices, {} of them not 0", replay.choices.len(), deviating(&replay.choices)),
     }
-}
-
-fn deviating(choices: &[Choice]) -> usize {
-    choices.iter().filter(|choice| choice.value != 0).count()
 }

@@ -3,6 +3,7 @@
 mod data;
 
 use super::Trace;
+use crate::choice::deviating;
 use crate::engine::Engine;
 use crate::explore::Replay;
 use crate::token::Token;
@@ -55,8 +56,7 @@ fn facts(engine: Engine, trace: &Trace, replay: &Replay) -> String {
     if engine == Engine::Loom {
         let _ = write!(facts, ", iteration {}", replay.schedules);
     } else {
-        let deviations = replay.choices.iter().filter(|choice| choice.value != 0).count();
-        let _ = write!(facts, ", {} choices, {deviations} of them not 0", replay.choices.len());
+        let _ = write!(facts, ", {} choices, {} of them not 0", replay.choices.len(), deviating(&replay.choices));
     }
     facts
 }
