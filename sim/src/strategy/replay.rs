@@ -48,41 +48,39 @@ impl Replay {
 pub(crate) struct Bytes {
     bytes: Vec<u8>,
     next: usize,
-    early_timers_left: u32,
-    faults_left: u32,
+    /// How often a timer may fire early yet, and a packet be harmed.
+    left: [u32; 2],
 }
 
 /// A byte from here on lets happen what happens rarely: one in sixteen.
 const RARE: u8 = 240;
 /// So often timers fire early in a run, and so many packets are harmed. A fuzzer would soon have all of them be, and programs' patience
 /// has an end.
-const EARLY_TIMERS_MAX: u32 = 8;
-const FAULTS_MAX: u32 = 16;
+const RARE_MAX: [u32; 2] = [8, 16];
 
 impl Bytes {
     pub(crate) fn new(bytes: &[u8]) -> Self {
-        Bytes { bytes: bytes.to_vec(), next: 0, early_timers_left: EARLY_TIMERS_MAX, faults_left: FAULTS_MAX }
+        Bytes { bytes: bytes.to_vec(), next: 0, left: RARE_MAX }
     }
 
     pub(super) fn begin(&mut self) {
-        (self.next, self.early_timers_left, self.faults_left) = (0, EARLY_TIMERS_MAX, FAULTS_MAX);
+        (self.next, self.left) = (0, RARE_MAX);
     }
 
     pub(super) fn choose(&mut self, kind: Kind, arity: u64) -> u64 {
-        let left = match kind {
-            Kind::Timer => &mut self.early_timers_left,
-            kind if kind.is_fault() => &mut self.faults_left,
+        let which = match kind {
+            Kind::Timer => 0,
+            kind if kind.is_fault() => 1,
             _ => return self.answer(arity),
         };
-        if *left == 0 {
+        if self.left[which] == 0 {
             return 0;
         }
-        let answer = match self.bytes.get(self.next).copied().unwrap_or_default().checked_sub(RARE) {
+        let answer = match self.take().checked_sub(RARE) {
             Some(over) if arity > 1 => 1 + u64::from(over) % (arity - 1),
             _ => 0,
         };
-        *left -= u32::from(answer != 0);
-        self.next += 1;
+        self.left[which] -= u32::from(answer != 0);
         answer
     }
 
