@@ -124,7 +124,8 @@ fn lost_then_wrong() {
     let (mut was_lost, mut is_mended) = (false, false);
     for _ in 0..10 {
         let (is_lost, goes_wrong) = (sim::choose(5) == 4, sim::choose(5) == 3);
-        assert!(!(was_lost && goes_wrong && !is_lost && !is_mended), "wrong after a loss");
+        let is_wrong = was_lost && goes_wrong && !is_lost && !is_mended;
+        assert!(!is_wrong, "wrong after a loss");
         was_lost |= is_lost;
         if is_lost {
             is_mended |= (0..LONGER).any(|_| sim::choose(5) != 0);
