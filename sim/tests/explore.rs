@@ -4,6 +4,8 @@
 
 use sim::choice::Kind;
 use sim::explore::{Check, ReplayError};
+use sim::sync::asynchronous::{self, Notify};
+use sim::sync::atomic::{AtomicU32, Ordering};
 use sim::sync::{Arc, Condvar, Mutex};
 use sim::time::{self, Duration};
 use sim::token::{RunId, Token};
@@ -226,6 +228,9 @@ fn a_model_prints_a_token_that_replays_just_that_run() {
     assert!(text.contains("deadlock"), "{text}");
     let again = run(Some(token));
     assert!(again.contains("deadlock") && again.contains(&format!("replayed {token}")), "{again}");
+    let others = Token { exhibit: "another".to_owned(), ..token.parse().unwrap() };
+    let others = run(Some(&others.to_string()));
+    assert!(others.contains("GLARE_REPLAY is of `another`") && others.contains("deadlock"), "{others}");
     let damaged = run(Some(&token.replace("glare1", "glare9")));
     assert!(damaged.contains("expected a token of version glare1"), "{damaged}");
 }
@@ -412,17 +417,48 @@ fn a_foreign_thread_is_told_what_it_lacks() {
 }
 
 #[test]
-fn a_lock_from_outside_of_the_run_is_refused() {
-    for engine in [Engine::Shuttle, Engine::Loom] {
-        let lock = Arc::new(Mutex::new(()));
-        let report = Check::new("outside", "body", engine).schedules(1).run(move || drop(lock.lock()));
-        let told = report.verdict.to_string();
-        assert!(told.contains("outside of the run") && told.contains("used at tests/explore.rs"), "{engine}: {told}");
+fn what_was_made_outside_of_the_run_is_refused() {
+    let told = |engine, used: fn(&Primitives)| {
+        let primitives = Arc::new(Primitives::default());
+        Check::new("outside", "body", engine).schedules(1).run(move || used(&primitives)).verdict
+    };
+    let uses: [fn(&Primitives); 5] = [
+        |of| drop(of.lock.lock()),
+        |of| drop(of.lock.try_lock()),
+        |of| _ = of.atomic.load(Ordering::Relaxed),
+        |of| of.notify.notify_one(),
+        |of| drop(of.async_lock.try_lock()),
+    ];
+    for used in uses {
+        for engine in [Engine::Shuttle, Engine::Loom] {
+            let told = told(engine, used).to_string();
+            assert!(told.contains("outside of the run") && told.contains("used at tests/explore.rs"), "{engine}: {told}");
+        }
+        // For real there is no run.
+        let verdict = told(Engine::Real, used);
+        assert_eq!(verdict, Verdict::Clean, "{verdict}");
     }
-    // For real there is no run.
-    let lock = Arc::new(Mutex::new(()));
-    let report = Check::new("outside", "body", Engine::Real).schedules(1).run(move || drop(lock.lock()));
-    assert_eq!(report.verdict, Verdict::Clean, "{}", report.verdict);
+    let awaited = told(Engine::Shuttle, |of| drop(sim::task::block_on(of.async_lock.lock()))).to_string();
+    assert!(awaited.contains("outside of the run"), "{awaited}");
+}
+
+/// What a user may make in a static, or in a test around its body.
+struct Primitives {
+    lock: Mutex<()>,
+    atomic: AtomicU32,
+    notify: Notify,
+    async_lock: asynchronous::Mutex<()>,
+}
+
+impl Default for Primitives {
+    fn default() -> Self {
+        Primitives {
+            lock: Mutex::new(()),
+            atomic: AtomicU32::new(0),
+            notify: Notify::new(),
+            async_lock: asynchronous::Mutex::new(()),
+        }
+    }
 }
 
 /// Two threads that each write twice, and one at a time.

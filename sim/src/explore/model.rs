@@ -5,6 +5,7 @@ use super::carrier::Body;
 use crate::engine::Engine;
 use crate::token::Token;
 use crate::verdict::Verdict;
+use std::io::Write as _;
 use std::sync::Arc;
 
 /// The engine that a build without shuttle falls back on.
@@ -15,9 +16,9 @@ pub const TIMELINE_LINES: usize = 55;
 
 /// Explores `body` and panics with a token if something is found: the one line for a test.
 ///
-/// With `GLARE_REPLAY=<token>` in the environment, a test of that name replays that run only; with `GLARE_HTML=<file>` too, it
-/// leaves the run there as a page ([`crate::trace::page`]). `GLARE_SCHEDULES=N` and `GLARE_SEED=N` override the budget (1,000
-/// schedules) and the seed (0).
+/// With `GLARE_REPLAY=<token>` in the environment, a test of that name replays that run only, and others say that it is not
+/// theirs; with `GLARE_HTML=<file>` too, it leaves the run there as a page ([`crate::trace::page`]). `GLARE_SCHEDULES=N` and
+/// `GLARE_SEED=N` override the budget (1,000 schedules) and the seed (0).
 ///
 /// # Panics
 /// If something is found, with the finding, the timeline and the token; or if the token does not fit.
@@ -42,6 +43,8 @@ pub fn model(body: impl Fn() + Send + Sync + 'static) {
                 verdict => panic!("{timeline}\n{verdict}\nreplayed {text}"),
             }
         }
+        // To the stream itself, as the harness holds back what a test prints that passes.
+        let _ = writeln!(std::io::stderr(), "GLARE_REPLAY is of `{}`: `{name}` explores as without it", token.exhibit);
     }
     let number = |name: &str| {
         std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap_or_else(|error| panic!("{name}: {error}, got `{text}`")))

@@ -39,10 +39,19 @@ impl Seen {
         }
     }
 
+    /// What it is to the engine, if one is there; a run has no use for what it cannot see.
+    #[cfg(feature = "model")]
+    fn asked(self, site: Site) -> Option<Obj> {
+        if self.obj.is_none() {
+            super::refuse_if_in_a_run("a primitive for tasks", site);
+        }
+        self.obj
+    }
+
     /// A step that others may come before, and that hands over or takes over what they know.
     #[cfg(feature = "model")]
     fn point(self, op: Op, site: Site) {
-        if let Some(obj) = self.obj {
+        if let Some(obj) = self.asked(site) {
             kernel::point(op, Some(obj), site);
             with(|run| run.release(me(), obj, true));
         }
@@ -112,7 +121,7 @@ impl<T: ?Sized> Mutex<T> {
         let site = Location::caller();
         async move {
             #[cfg(feature = "model")]
-            if let Some(obj) = self.seen.obj {
+            if let Some(obj) = self.seen.asked(site) {
                 kernel::point(Op::Lock, Some(obj), site);
                 with(|run| run.ask_lock(me(), obj, false, site));
                 let inner = awaiting(obj, site, self.inner.lock()).await;
@@ -134,7 +143,7 @@ impl<T: ?Sized> Mutex<T> {
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         let site = Location::caller();
         #[cfg(feature = "model")]
-        if let Some(obj) = self.seen.obj {
+        if let Some(obj) = self.seen.asked(site) {
             kernel::point(Op::TryLock, Some(obj), site);
         }
         let inner = self.inner.try_lock().ok()?;

@@ -183,7 +183,11 @@ enum Raw<Std, Loom> {
 macro_rules! access {
     ($self:ident, $op:ident, $atomic:ident => $run:expr, $result:ident => $effect:expr) => {
         match &$self.0 {
-            Raw::Real($atomic) => $run,
+            Raw::Real($atomic) => {
+                #[cfg(feature = "model")]
+                super::refuse_if_in_a_run("an atomic", Location::caller());
+                $run
+            }
             #[cfg(feature = "model")]
             Raw::Simulated(obj, $atomic) => {
                 kernel::point(Op::$op, Some(*obj), Location::caller());
