@@ -2,7 +2,8 @@
 //! catches; and over those of which plain random needs more than 50, the strategies' geometric means.
 //!
 //! `cargo bench -p glare-benches --bench strategies`, with `-- --seeds N`, `-- --schedules N` (where it gives a seed up) and
-//! `-- --subjects EXHIBIT/SUBJECT,..` and `-- --strategies NAME,..` for a shorter look. `--json FILE` writes the rows.
+//! `-- --subjects EXHIBIT/SUBJECT,..` and `-- --strategies NAME,..` for a shorter look. `--jobs N` has N columns at once, as many as
+//! there are cores unless said. `--json FILE` writes the rows.
 //!
 //! The last column is libFuzzer on the exhibits' targets, each byte a choice: `--fuzz FOLDER` says where `glare fuzz` has built them
 //! (`fuzz/target/none/HOST/release`). Without it the column is empty.
@@ -53,7 +54,7 @@ fn main() {
     let pairs = (0..names.len()).flat_map(|name| (0..COLUMNS.len()).filter(is_wanted).map(move |column| (name, column)));
     let queue: Mutex<VecDeque<(usize, usize)>> = Mutex::new(pairs.collect());
     let results = Mutex::new(vec![[const { Vec::new() }; COLUMNS.len()]; names.len()]);
-    let workers = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    let workers = number("--jobs", std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64));
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {

@@ -180,9 +180,16 @@ fn calls_are_refused_at_the_limit_and_after_the_end() {
     assert_eq!((again.slot(), again.generation()), (calls[2].slot(), 1));
     let stale = StaleCall { call: calls[2], generation: Some(1) };
     assert_eq!(endpoint.hang_up(&mut root, calls[2]), Err(AcquireError::Stale(stale)));
+    let is_known = |root: &mut _, number| endpoint.dialogs(root).0.contains(&id(number));
+    assert_eq!([0, 4].map(|number| is_known(&mut root, number)), [true, false]);
     assert_eq!(endpoint.close(&mut root), 0);
     assert_eq!(endpoint.make_call(&mut root, id(5), |_, _| ()).err(), Some(CreateError::Closed));
-    assert_eq!(endpoint.with_dialog(&mut root, &id(0), |_, _| ()), Err(AcquireError::NoSuchDialog { id: id(0) }));
+    for _ in 0..2 {
+        assert_eq!(endpoint.with_dialog(&mut root, &id(0), |_, _| ()), Err(AcquireError::NoSuchDialog { id: id(0) }));
+    }
+    assert!(!is_known(&mut root, 0));
+    let counters = endpoint.calls(&mut root).0.counters();
+    assert_eq!((counters.made, counters.refused, counters.stale, counters.ended), (5, 3, 3, 5));
 }
 
 /// Ends with its first input; a message makes it panic.
@@ -227,6 +234,36 @@ fn a_dialog_lives_until_its_last_usage_has_ended() {
         assert!(matches!(endpoint.with_call(&mut root, call, |_, _| ()), Err(AcquireError::Stale(_))));
         assert_eq!(std::mem::take(&mut *dropped.lock()).len(), 3);
     }
+}
+
+/// Brings its call forward, as a response does to the dialog that it makes.
+struct Answers(Vec<Result<(), DialogError>>);
+
+impl Usage for Answers {
+    fn on_input(&mut self, _: Input<'_>, _now: sim::time::Instant, turn: &mut Turn<'_>) {
+        for state in [CallState::Early, CallState::Confirmed, CallState::Early] {
+            self.0.push(turn.set_state(state));
+        }
+        let backward = DialogError::Backward { from: CallState::Confirmed, to: CallState::Early };
+        assert_eq!((turn.state(), &self.0[..]), (CallState::Confirmed, &[Ok(()), Ok(()), Err(backward)][..]));
+    }
+}
+
+#[test]
+fn a_usage_brings_its_call_forward_and_the_application_is_told() {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let hears = Arc::clone(&told);
+    let endpoint = endpoint(QUICK, move |event, _| hears.lock().push(event.state));
+    let mut root = endpoint.enter().unwrap();
+    let now = sim::time::Instant::now();
+    let (_, answered) = endpoint
+        .make_call(&mut root, id(0), |dialog, _| {
+            let usage = dialog.add_usage(Answers(Vec::new())).unwrap();
+            dialog.input(usage, Input::Message(b""), now)
+        })
+        .unwrap();
+    assert_eq!(answered, Ok(()));
+    assert_eq!(*told.lock(), [CallState::Early, CallState::Confirmed]);
 }
 
 #[test]
@@ -315,11 +352,14 @@ fn a_request_may_go_to_another_endpoint() {
             assert_eq!((asks, callback.hang_up(event.call)), (Ok(()), Ok(())));
         }
     });
-    let hears = Arc::clone(&told);
+    let (own, hears) = (Arc::clone(&other), Arc::clone(&told));
     let second = endpoint(QUICK, move |_, callback| {
-        let hears = Arc::clone(&hears);
+        let (own, hears) = (Arc::clone(&own), Arc::clone(&hears));
         callback
-            .then(move |endpoint, root| hears.lock().push(if endpoint.close(root) == 0 { "second" } else { "another" }))
+            .then(move |endpoint, root| {
+                let is_own = own.lock().as_deref().is_some_and(|own| std::ptr::eq(own, endpoint));
+                hears.lock().push(if is_own && endpoint.close(root) == 0 { "second" } else { "another" });
+            })
             .unwrap();
     });
     *other.lock() = Some(Arc::clone(&second));
