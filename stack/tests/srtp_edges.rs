@@ -275,6 +275,58 @@ fn a_key_that_stays_has_no_second_life() {
     }
 }
 
+/// What comes late counts for the keys that it is under, whose session keys may have to be derived yet, and for no others.
+#[test]
+fn late_packets_count_for_the_keys_that_they_are_under() {
+    for (profile, rate) in Profile::ALL.into_iter().flat_map(|profile| [0, 4].map(|rate| (profile, rate))) {
+        let lifetime = KeyLifetime { rtp_packets: 9, rtcp_packets: 3 };
+        let policy = policy(profile).lifetime(lifetime).unwrap().key_derivation_rate(rate).unwrap();
+        let (old, new) = ([key(profile, 1, b"a")], [key(profile, 2, b"b")]);
+        let mut sender = Sender::new(policy.clone(), &old).unwrap();
+        let mut receiver = Receiver::new(policy.clone(), &old).unwrap();
+        let protected = |first: u16, sender: &mut Sender| -> Vec<Mbuf> {
+            let rtp = (first..first + 9).map(|sequence_number| rtp_packet(sequence_number, 0, 9));
+            let mut packets: Vec<Mbuf> = rtp.chain((0..3).map(|_| rtcp_packet())).collect();
+            packets.iter_mut().for_each(|packet| sender.protect(packet).unwrap());
+            packets
+        };
+        let mut late = protected(0, &mut sender);
+        sender.rekey(&new).unwrap();
+        receiver.rekey(&new).unwrap();
+        for packet in late.iter_mut().chain(&mut protected(9, &mut sender)) {
+            receiver.unprotect(packet).unwrap_or_else(|error| panic!("{profile}, rate {rate}: {error}"));
+        }
+        let mut beyond = rtp_packet(30, 0, 9);
+        Sender::new(policy, &new).unwrap().protect(&mut beyond).unwrap();
+        let expired = Err(SrtpError::KeyExpired { limit: 9 });
+        assert_eq!(receiver.unprotect(&mut beyond), expired, "{profile}, rate {rate}: the new key has had all that it may");
+        assert_eq!(receiver.counters().accepted, 24, "{profile}, rate {rate}");
+    }
+}
+
+#[test]
+fn a_session_takes_batches_as_its_sides_do() {
+    for profile in Profile::ALL {
+        let packets = || -> Vec<Mbuf> { (0..6).map(|at| if at == 3 { rtcp_packet() } else { rtp_packet(at, 0, 20) }).collect() };
+        let [ours, theirs] = [(); 2].map(|()| Session::new());
+        let (mut batch, mut results) = (packets(), vec![Ok(()); 2]);
+        ours.protect_batch(&mut batch, &mut results);
+        assert_eq!(results, [Err(SrtpError::NotKeyed); 6]);
+        theirs.unprotect_batch(&mut batch, &mut results);
+        assert_eq!(results, [Err(SrtpError::NotKeyed); 6]);
+        assert_eq!(batch.iter().map(Mbuf::bytes).collect::<Vec<_>>(), packets().iter().map(Mbuf::bytes).collect::<Vec<_>>());
+        let [first, second] = [1, 2].map(|number| [key(profile, number, b"")]);
+        ours.key(&policy(profile), &first, &second).unwrap();
+        theirs.key(&policy(profile), &second, &first).unwrap();
+        ours.protect_batch(&mut batch, &mut results);
+        assert_eq!(results, [Ok(()); 6]);
+        assert!(batch.iter().zip(packets()).all(|(packet, plain)| packet.bytes().len() > plain.bytes().len()));
+        theirs.unprotect_batch(&mut batch, &mut results);
+        assert_eq!(results, [Ok(()); 6]);
+        assert_eq!(batch.iter().map(Mbuf::bytes).collect::<Vec<_>>(), packets().iter().map(Mbuf::bytes).collect::<Vec<_>>());
+    }
+}
+
 /// The grace is a number of packets under the new keys, and those under the old ones are none of them.
 #[test]
 fn the_grace_of_old_keys_ends() {
