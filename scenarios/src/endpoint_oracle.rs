@@ -411,3 +411,20 @@ impl World {
         invariant!(late == Err(CreateError::Closed), "a call is made after the end: {late:?}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sim::Engine;
+    use sim::explore::Check;
+    use sim::verdict::Verdict;
+
+    #[test]
+    fn an_endpoint_that_goes_with_calls_in_it_leaves_nothing() {
+        for engine in [Engine::Shuttle, Engine::Loom] {
+            let check = Check::new("endpoint_oracle", "calls-left", engine).schedules(10);
+            let report = check.run(|| (0..2).for_each(|number| World::open().make(number)));
+            assert_eq!(report.verdict, Verdict::Clean, "{engine}: {}", report.verdict);
+        }
+    }
+}

@@ -327,6 +327,26 @@ fn a_session_takes_batches_as_its_sides_do() {
     }
 }
 
+/// Without a grace nothing is taken under the old keys.
+#[test]
+fn a_policy_may_give_old_keys_no_grace() {
+    for profile in Profile::ALL {
+        let policy = policy(profile).rekey_grace_packets(0);
+        let (old, new) = ([key(profile, 1, b"")], [key(profile, 2, b"")]);
+        let mut sender = Sender::new(policy.clone(), &old).unwrap();
+        let mut receiver = Receiver::new(policy, &old).unwrap();
+        let [mut late, mut under_new, mut next] = [0, 1, 2].map(|sequence_number| rtp_packet(sequence_number, 0, 20));
+        sender.protect(&mut late).unwrap();
+        sender.rekey(&new).unwrap();
+        receiver.rekey(&new).unwrap();
+        for packet in [&mut under_new, &mut next] {
+            sender.protect(packet).unwrap();
+        }
+        assert_eq!(receiver.unprotect(&mut late), Err(SrtpError::Authentication { ssrc: SSRC }), "{profile}");
+        assert_eq!([&mut under_new, &mut next].map(|packet| receiver.unprotect(packet)), [Ok(()); 2], "{profile}");
+    }
+}
+
 /// The grace is a number of packets under the new keys, and those under the old ones are none of them.
 #[test]
 fn the_grace_of_old_keys_ends() {

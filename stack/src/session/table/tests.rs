@@ -383,3 +383,19 @@ fn a_deadline_has_one_timer_however_often_its_session_is_looked_at() {
         assert_eq!((timers.pending(), timers.counters().prevented), (0, sessions), "it has no deadline any more");
     }
 }
+
+/// A name never comes to mean another session, so a slot whose names are used up is left.
+#[test]
+fn the_last_generation_retires_its_slot() {
+    let table = SessionTable::new(CONFIG, None, WorksOn::Callers);
+    let registry = &table.handle.registry;
+    let first = registry.reserve().unwrap();
+    registry.state.lock().slots[0].generation = u32::MAX - 1;
+    registry.unreserve(first);
+    let last = registry.reserve().unwrap();
+    assert_eq!(last, SessionId::new(0, u32::MAX));
+    registry.unreserve(last);
+    for slot in 1..=3 {
+        assert_eq!(registry.reserve(), Ok(SessionId::new(slot, 1)), "there is room for as many as before");
+    }
+}
