@@ -1,7 +1,7 @@
 //! What happens at each limit.
 
 use crate::plugins::{Log, blocks, channel, sound};
-use crate::{LONG, config, create, expect_served, hasty, on_both, patient, pool, wait_until};
+use crate::{LONG, SHORT, config, create, expect_served, hasty, on_both, patient, pool, wait_until};
 use stack::buffer::pool::{Pool, PoolError};
 use stack::session::{
     Called, ChannelId, ConfigError, CreateError, EndReason, Failure, NoSuchSession, PostError, SessionConfig, TableConfig,
@@ -28,6 +28,28 @@ fn sessions_are_limited_and_an_end_makes_room() {
         expect_served(&next);
         table.close().unwrap();
         assert_eq!(table.create(pool(), vec![]).unwrap_err(), CreateError::Closed);
+    });
+}
+
+/// Its worker has nothing to do from beginning to end, and sleeps when that comes.
+#[test]
+fn a_session_without_channels_gives_its_worker_back() {
+    on_both(TableConfig { workers_max: 1, ..config(patient()) }, |table| {
+        for _ in 0..3 {
+            let mut made = None;
+            wait_until(|| {
+                made = match table.create(pool(), vec![]) {
+                    Err(CreateError::TooManyWorkers { workers_max: 1, left: 0 }) => return false,
+                    created => Some(created.unwrap()),
+                };
+                true
+            });
+            let session = made.expect("it was waited for");
+            std::thread::sleep(SHORT);
+            session.terminate();
+            session.wait(LONG).unwrap();
+        }
+        table.close().unwrap();
     });
 }
 

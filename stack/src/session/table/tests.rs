@@ -4,6 +4,7 @@ use super::super::{AnswerToken, Driven, Engine, Failure, Line, Media, Phase};
 use super::*;
 use crate::buffer::pool::Block;
 use crate::timer::TimerConfig;
+use sim::sync::atomic::{AtomicUsize, Ordering};
 
 const CONFIG: TableConfig = TableConfig {
     sessions_max: 3,
@@ -296,7 +297,14 @@ proptest::proptest! {
 }
 
 /// Is left behind: its session ends while it is called.
-struct Left(SessionTable);
+struct Left(SessionTable, Arc<AtomicUsize>);
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        panic!("it is told of nothing, and does harm to nobody");
+    }
+}
 
 impl Engine for Left {
     fn request(&mut self, line: &Line, _: AnswerToken, body: Block) {
@@ -318,16 +326,32 @@ impl Engine for Left {
 
 #[test]
 fn a_worker_that_is_left_in_a_call_is_counted_until_it_returns() {
-    let table = SessionTable::driven(TableConfig::default());
+    let table = SessionTable::driven(TableConfig { workers_max: 1, ..TableConfig::default() });
+    let (dropped, mut drivers) = (Arc::new(AtomicUsize::new(0)), Vec::new());
     for (round, body) in [&b"go"[..], b"go", b"go", b"close"].into_iter().enumerate() {
-        let left = Channel { media: None, engine: Box::new(Left(table.clone())) };
+        let left = Channel { media: None, engine: Box::new(Left(table.clone(), Arc::clone(&dropped))) };
         let (session, mut driver) = table.create_driven(Pool::new("session", 100), vec![left]).unwrap();
         let mut reply = session.post(ChannelId(0), body).unwrap();
         assert_eq!(driver.drive(), Driven::Ended);
         assert!(matches!(reply.take(), Some(Err(Failure::Ended { .. }))));
         let counters = table.counters();
         assert_eq!((counters.workers_left, counters.of_ended.late_returns), (round as u64 + 1, round as u64 + 1));
-        assert_eq!(counters.workers_left_now(), 0);
+        assert_eq!((counters.workers_left_now(), dropped.load(Ordering::SeqCst)), (0, round + 1));
+        // Who has driven it to its end may keep the driver: the plugins are gone, and the worker is free for the next.
+        drivers.push(driver);
+    }
+}
+
+#[test]
+fn a_session_of_a_table_that_was_closed_meanwhile_is_refused() {
+    let table = SessionTable::driven(CONFIG);
+    let (session, _driver) = table.create_driven(Pool::new("session", 100), vec![]).unwrap();
+    let registry = &table.handle.registry;
+    assert!(registry.publish(&session));
+    registry.close();
+    for refused in 1..3 {
+        assert!(!registry.publish(&session));
+        assert_eq!((table.counters().created, table.counters().refused), (2, refused));
     }
 }
 
