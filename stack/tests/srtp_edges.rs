@@ -327,11 +327,11 @@ fn a_session_takes_batches_as_its_sides_do() {
     }
 }
 
-/// Without a grace nothing is taken under the old keys.
+/// Without a grace, or where they are forgotten before it has ended, nothing is taken under the old keys.
 #[test]
-fn a_policy_may_give_old_keys_no_grace() {
-    for profile in Profile::ALL {
-        let policy = policy(profile).rekey_grace_packets(0);
+fn old_keys_without_a_grace_are_no_keys() {
+    for (profile, is_forgotten) in Profile::ALL.into_iter().flat_map(|profile| [false, true].map(|how| (profile, how))) {
+        let policy = policy(profile).rekey_grace_packets(if is_forgotten { 9 } else { 0 });
         let (old, new) = ([key(profile, 1, b"")], [key(profile, 2, b"")]);
         let mut sender = Sender::new(policy.clone(), &old).unwrap();
         let mut receiver = Receiver::new(policy, &old).unwrap();
@@ -339,6 +339,9 @@ fn a_policy_may_give_old_keys_no_grace() {
         sender.protect(&mut late).unwrap();
         sender.rekey(&new).unwrap();
         receiver.rekey(&new).unwrap();
+        if is_forgotten {
+            receiver.forget_previous_keys();
+        }
         for packet in [&mut under_new, &mut next] {
             sender.protect(packet).unwrap();
         }
