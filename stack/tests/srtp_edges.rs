@@ -304,6 +304,28 @@ fn late_packets_count_for_the_keys_that_they_are_under() {
     }
 }
 
+/// Keys that are derived anew are those of the index divided by the rate, and the first of them those that are derived once (RFC 3711
+/// section 4.3.1).
+#[test]
+fn keys_are_derived_anew_when_the_rate_says() {
+    for profile in Profile::ALL.into_iter().filter(|profile| !profile.is_null()) {
+        let keys = [key(profile, 1, b"")];
+        for rate in [1, 2, 16] {
+            let mut sender = Sender::new(policy(profile).key_derivation_rate(rate).unwrap(), &keys).unwrap();
+            let mut receiver = Receiver::new(policy(profile), &keys).unwrap();
+            for sequence_number in 0..32 {
+                let mut packet = rtp_packet(sequence_number, 0, 20);
+                sender.protect(&mut packet).unwrap();
+                let expected = match u32::from(sequence_number) < rate {
+                    true => Ok(()),
+                    false => Err(SrtpError::Authentication { ssrc: SSRC }),
+                };
+                assert_eq!(receiver.unprotect(&mut packet), expected, "{profile}, rate {rate}, packet {sequence_number}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_session_takes_batches_as_its_sides_do() {
     for profile in Profile::ALL {

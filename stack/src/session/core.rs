@@ -589,3 +589,21 @@ impl<Q> Place<Q> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_whose_turns_are_used_up_is_left() {
+        let now = Instant::now();
+        let mut channel = Channel { media: Part::new(false), engine: Part::new(true), places: Vec::new() };
+        for place in 0..2 {
+            assert!(matches!(channel.take((), now, 2), Ok(Ask::Request { place: taken, turn: 1 }) if taken == place));
+            channel.places[usize::from(place)] = Place { turn: u32::MAX - 1, state: PlaceState::Answered };
+            assert!(matches!(channel.take((), now, 2), Ok(Ask::Request { place: taken, turn: u32::MAX }) if taken == place));
+            channel.places[usize::from(place)].state = PlaceState::Answered;
+        }
+        assert_eq!(channel.take((), now, 2).err(), Some(()), "an answer to an old request would be one to a new one");
+    }
+}

@@ -408,6 +408,31 @@ fn a_deadline_has_one_timer_however_often_its_session_is_looked_at() {
     }
 }
 
+/// Answers nothing.
+struct Silent;
+
+impl Engine for Silent {
+    fn request(&mut self, _: &Line, _: AnswerToken, _: Block) {}
+
+    fn close(&mut self, _: &Line, _: AnswerToken) {}
+}
+
+#[test]
+fn a_deadline_that_comes_sooner_than_the_one_before_has_its_timer() {
+    let timers = Timers::on_thread(TimerConfig::default()).unwrap();
+    let session = SessionConfig { engine_deadline: LONG / 2, ..CONFIG.session };
+    let table = SessionTable::new(TableConfig { session, ..CONFIG }, Some(timers.clone()), WorksOn::Callers);
+    let silent = Channel { media: None, engine: Box::new(Silent) };
+    let (session, mut driver) = table.create_driven(Pool::new("session", 100), vec![silent]).unwrap();
+    let _reply = session.post(ChannelId(0), b"?").unwrap();
+    let Driven::Waits(Some(late)) = driver.drive() else { panic!("the request is in progress") };
+    assert_eq!((timers.counters().scheduled, timers.pending()), (1, 1));
+    session.terminate();
+    let Driven::Waits(Some(soon)) = driver.drive() else { panic!("the engine is asked to close") };
+    assert!(soon < late);
+    assert_eq!((timers.counters().scheduled, timers.pending()), (2, 1), "the timer of the request has no use any more");
+}
+
 /// A name never comes to mean another session, so a slot whose names are used up is left.
 #[test]
 fn the_last_generation_retires_its_slot() {
