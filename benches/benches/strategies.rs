@@ -146,14 +146,21 @@ fn one(name: &str, seeds: u64, schedules: u64) {
     }
 }
 
-/// Median and worst, where a seed that found nothing counts as the bound.
-fn summed(needed: &[Option<u64>], schedules: u64) -> (u64, u64, usize) {
-    if needed.is_empty() {
-        return (schedules, schedules, 0);
-    }
+/// What a column has of a subject. A seed that found nothing counts as the bound.
+#[derive(Clone, Copy)]
+struct Figures {
+    median: u64,
+    worst: u64,
+    /// How many seeds found nothing.
+    missing: usize,
+}
+
+/// Nothing where the column was not asked for.
+fn summed(needed: &[Option<u64>], schedules: u64) -> Option<Figures> {
     let mut counts: Vec<u64> = needed.iter().map(|needed| needed.unwrap_or(schedules)).collect();
     counts.sort_unstable();
-    (counts[counts.len() / 2], counts[counts.len() - 1], needed.iter().filter(|needed| needed.is_none()).count())
+    let missing = needed.iter().filter(|needed| needed.is_none()).count();
+    Some(Figures { median: *counts.get(counts.len() / 2)?, worst: *counts.last()?, missing })
 }
 
 fn tell(names: &[(&str, &str)], results: &[[Vec<Option<u64>>; COLUMNS.len()]], seeds: u64, schedules: u64) {
@@ -163,33 +170,36 @@ fn tell(names: &[(&str, &str)], results: &[[Vec<Option<u64>>; COLUMNS.len()]], s
     print!("{:<46}", "subject");
     COLUMNS.iter().for_each(|column| print!(" {column:>15}"));
     println!();
-    let mut sums = [[0.0; 2]; COLUMNS.len()];
+    let mut sums = [const { Some([0.0; 2]) }; COLUMNS.len()];
     let (mut hard, mut halved) = (0_u32, Vec::new());
     for ((exhibit, subject), columns) in names.iter().zip(results) {
         print!("{:<46}", format!("{exhibit}/{subject}"));
         let figures = columns.each_ref().map(|needed| summed(needed, schedules));
-        for (median, worst, missing) in figures {
-            let sign = if missing > 0 { ">" } else { "" };
-            print!(" {:>15}", format!("{median} / {sign}{worst}"));
+        for figures in figures {
+            let told = figures.map(|of| format!("{} / {}{}", of.median, if of.missing > 0 { ">" } else { "" }, of.worst));
+            print!(" {:>15}", told.as_deref().unwrap_or("-"));
         }
-        let is_hard = figures[0].0 > HARD;
+        let is_hard = figures[0].is_some_and(|random| random.median > HARD);
         println!("{}", if is_hard { " *" } else { "" });
         if is_hard {
             hard += 1;
-            for (sums, (median, worst, _)) in sums.iter_mut().zip(figures) {
-                sums[0] += (median as f64).ln();
-                sums[1] += (worst as f64).ln();
+            for (sums, figures) in sums.iter_mut().zip(figures) {
+                *sums = sums
+                    .zip(figures)
+                    .map(|([median, worst], of)| [median + (of.median as f64).ln(), worst + (of.worst as f64).ln()]);
             }
-            let best = figures[..SINGLE].iter().map(|figures| figures.1).min().unwrap_or(0);
-            halved.push(figures[SWARM].1 as f64 / best as f64);
+            let best = figures[..SINGLE].iter().flatten().map(|of| of.worst).min();
+            halved.extend(figures[SWARM].zip(best).map(|(swarm, best)| swarm.worst as f64 / best as f64));
         }
     }
     if hard == 0 {
-        return println!("plain random needs more than {HARD} for none");
+        return println!("plain random needs more than {HARD} for none of these, or was not run");
     }
     for (row, what) in ["median", "worst"].iter().enumerate() {
         print!("{:<46}", format!("geometric mean of the {what}, {hard} subjects (*)"));
-        sums.iter().for_each(|sums| print!(" {:>15.1}", (sums[row] / f64::from(hard)).exp()));
+        for sums in &sums {
+            print!(" {:>15}", sums.map_or_else(|| "-".to_owned(), |sums| format!("{:.1}", (sums[row] / f64::from(hard)).exp())));
+        }
         println!();
     }
     println!("swarm's worst beside the best single strategy's of each subject: {halved:.2?}");
