@@ -372,6 +372,43 @@ fn old_keys_without_a_grace_are_no_keys() {
     }
 }
 
+#[test]
+fn a_session_forgets_previous_keys_when_it_is_told_to() {
+    for profile in Profile::ALL {
+        let [first, second] = [1, 2].map(|number| [key(profile, number, b"")]);
+        let session = Session::new();
+        assert_eq!(session.forget_previous_keys(), Err(SrtpError::NotKeyed));
+        session.key(&policy(profile), &first, &first).unwrap();
+        session.rekey(&second, &second).unwrap();
+        let mut old = Sender::new(policy(profile), &first).unwrap();
+        let [mut late, mut later] = [0, 1].map(|sequence_number| rtp_packet(sequence_number, 0, 20));
+        [&mut late, &mut later].into_iter().for_each(|packet| old.protect(packet).unwrap());
+        assert_eq!(session.unprotect(&mut late), Ok(()), "{profile}");
+        session.forget_previous_keys().unwrap();
+        assert_eq!(session.unprotect(&mut later), Err(SrtpError::Authentication { ssrc: SSRC }), "{profile}");
+    }
+}
+
+/// Of keys with and without an identifier: one that is none of theirs is not selected, and the one before stays.
+#[test]
+fn a_key_that_is_not_there_is_not_selected() {
+    for profile in Profile::ALL {
+        let named: &[&[u8]] = &[b"a", b"b"];
+        for (mkis, unknown) in [(named, &[&b""[..], b"c", b"ab"][..]), (&[b""], &[b"\0", b"a"])] {
+            let keys: Vec<MasterKey> = mkis.iter().zip(1..).map(|(mki, number)| key(profile, number, mki)).collect();
+            let mut sender = Sender::new(policy(profile), &keys).unwrap();
+            let mut receiver = Receiver::new(policy(profile), &keys[keys.len() - 1..]).unwrap();
+            assert_eq!(sender.select_key(mkis[mkis.len() - 1]), Ok(()), "{profile}");
+            for (mki, sequence_number) in unknown.iter().zip(0..) {
+                assert_eq!(sender.select_key(mki), Err(SrtpError::UnknownMki { keys: keys.len() }), "{profile}, {mki:?}");
+                let mut packet = rtp_packet(sequence_number, 0, 20);
+                sender.protect(&mut packet).unwrap();
+                assert_eq!(receiver.unprotect(&mut packet), Ok(()), "{profile}, {mki:?}");
+            }
+        }
+    }
+}
+
 /// The grace is a number of packets under the new keys, and those under the old ones are none of them.
 #[test]
 fn the_grace_of_old_keys_ends() {
