@@ -389,26 +389,6 @@ fn a_session_forgets_previous_keys_when_it_is_told_to() {
     }
 }
 
-/// Of keys with and without an identifier: one that is none of theirs is not selected, and the one before stays.
-#[test]
-fn a_key_that_is_not_there_is_not_selected() {
-    for profile in Profile::ALL {
-        let named: &[&[u8]] = &[b"a", b"b"];
-        for (mkis, unknown) in [(named, &[&b""[..], b"c", b"ab"][..]), (&[b""], &[b"\0", b"a"])] {
-            let keys: Vec<MasterKey> = mkis.iter().zip(1..).map(|(mki, number)| key(profile, number, mki)).collect();
-            let mut sender = Sender::new(policy(profile), &keys).unwrap();
-            let mut receiver = Receiver::new(policy(profile), &keys[keys.len() - 1..]).unwrap();
-            assert_eq!(sender.select_key(mkis[mkis.len() - 1]), Ok(()), "{profile}");
-            for (mki, sequence_number) in unknown.iter().zip(0..) {
-                assert_eq!(sender.select_key(mki), Err(SrtpError::UnknownMki { keys: keys.len() }), "{profile}, {mki:?}");
-                let mut packet = rtp_packet(sequence_number, 0, 20);
-                sender.protect(&mut packet).unwrap();
-                assert_eq!(receiver.unprotect(&mut packet), Ok(()), "{profile}, {mki:?}");
-            }
-        }
-    }
-}
-
 /// The grace is a number of packets under the new keys, and those under the old ones are none of them.
 #[test]
 fn the_grace_of_old_keys_ends() {
