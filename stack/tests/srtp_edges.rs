@@ -349,6 +349,24 @@ fn a_session_takes_batches_as_its_sides_do() {
     }
 }
 
+/// The shortest header and all that is added: what is shorter says how long it should have been.
+#[test]
+fn every_length_that_is_too_short_says_so() {
+    for (profile, mki) in Profile::ALL.into_iter().flat_map(|profile| [&b""[..], b"key"].map(|mki| (profile, mki))) {
+        let keys = [key(profile, 1, mki)];
+        let (rtp_added, rtcp_added) = Sender::new(policy(profile), &keys).unwrap().overheads();
+        let mut receiver = Receiver::new(policy(profile), &keys).unwrap();
+        for (is_rtcp, kind, expected) in [(false, "SRTP", 12 + rtp_added), (true, "SRTCP", 8 + rtcp_added)] {
+            for got in 0..expected {
+                let whole = if is_rtcp { rtcp_packet() } else { rtp_packet(0, 0, 40) };
+                let mut packet = Mbuf::copy_of(&[whole.bytes(), &[0; 200]].concat()[..got], 0, 0);
+                let result = if is_rtcp { receiver.unprotect_rtcp(&mut packet) } else { receiver.unprotect_rtp(&mut packet) };
+                assert_eq!(result, Err(SrtpError::Short { kind, expected, got }), "{profile}");
+            }
+        }
+    }
+}
+
 /// Without a grace, or where they are forgotten before it has ended, nothing is taken under the old keys.
 #[test]
 fn old_keys_without_a_grace_are_no_keys() {
