@@ -1,8 +1,9 @@
 //! Locks, conditions, channels and atomics that look like parking_lot's and std's.
 //!
 //! Locks do not poison. A primitive belongs to the engine that was current on its thread when it was made. `Arc` is std's, so a
-//! leaked reference count is not seen; register what must be released with [`crate::ledger`]. A lock or an atomic that was made
-//! outside of a run and is used in it is a failure of that run, as no engine would see it.
+//! leaked reference count is not seen; register what must be released with [`crate::ledger`]. A lock, an atomic or what tasks wait
+//! for that was made outside of a run and is used in it is a failure of that run, as no engine would see it; a cell or a `OnceLock`
+//! from there is only not looked at.
 
 pub mod asynchronous;
 pub mod atomic;
